@@ -1,2 +1,7 @@
 #![forbid(unsafe_code)]
+pub mod environment;
+pub mod payment;
+pub mod provider;
+pub mod resilience;
 pub mod sandbox;
+pub mod store;

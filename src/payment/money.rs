@@ -1,0 +1,104 @@
+//! Money in minor units, in a currency of ISO 4217.
+
+use std::{fmt, str::FromStr};
+
+/// The largest amount of one payment, in minor units: eight digits, as the documentation of
+/// Stripe's `amount` gives it.
+pub const AMOUNT_MAX: i64 = 99_999_999;
+
+/// A currency in use: an ISO 4217 code that is neither a fund, a metal, a test code nor superseded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    /// The three capital letters of ISO 4217.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl FromStr for Currency {
+    type Err = MoneyError;
+
+    fn from_str(code: &str) -> Result<Self, MoneyError> {
+        iso_currency::Currency::from_code(code)
+            .filter(|currency| currency.flags().is_empty())
+            .map(Self)
+            .ok_or(MoneyError::UnknownCurrency)
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl serde::Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+/// An amount of money in minor units: cents for EUR, whole yen for JPY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    minor: i64, // Invariant: 1 <= minor <= AMOUNT_MAX.
+    currency: Currency,
+}
+
+/// What is wrong with an amount or a currency, in words for the one who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    #[error("must be between 1 and {AMOUNT_MAX}, in minor units")]
+    OutOfRange,
+    #[error("must be an ISO 4217 code in capitals, such as EUR, of a currency in use")]
+    UnknownCurrency,
+}
+
+impl Money {
+    /// # Errors
+    /// [`MoneyError::OutOfRange`] unless `1 <= minor <= AMOUNT_MAX`.
+    pub fn new(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
+        if !(1..=AMOUNT_MAX).contains(&minor) {
+            return Err(MoneyError::OutOfRange);
+        }
+        Ok(Self { minor, currency })
+    }
+
+    pub fn minor(self) -> i64 {
+        self.minor
+    }
+
+    pub fn currency(self) -> Currency {
+        self.currency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_at_least_one_minor_unit_and_at_most_eight_digits() {
+        let eur = "EUR".parse().unwrap();
+        assert_eq!(Money::new(0, eur), Err(MoneyError::OutOfRange));
+        assert_eq!(Money::new(-1, eur), Err(MoneyError::OutOfRange));
+        assert_eq!(Money::new(AMOUNT_MAX + 1, eur), Err(MoneyError::OutOfRange));
+        assert_eq!(Money::new(AMOUNT_MAX, eur).unwrap().minor(), AMOUNT_MAX);
+    }
+
+    #[test]
+    fn only_currencies_that_people_pay_in_are_known() {
+        for code in ["EUR", "JPY", "BHD", "USD"] {
+            assert_eq!(code.parse::<Currency>().unwrap().code(), code);
+        }
+        for code in ["eur", "EURO", "XAU", "XTS", "XXX", "HRK", "CLF", ""] {
+            assert_eq!(
+                code.parse::<Currency>(),
+                Err(MoneyError::UnknownCurrency),
+                "{code}"
+            );
+        }
+    }
+}

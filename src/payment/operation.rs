@@ -1,0 +1,167 @@
+//! An operation: one request with its idempotency key, the unit of exactly-once.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use super::{
+    Answer, Fingerprint, IdempotencyKey, MerchantId, Mode, OperationId, Payment, PaymentId,
+    RequestId, Timestamp,
+};
+
+/// What an operation asks of the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OperationKind {
+    Create,
+    Capture,
+    Cancel,
+    Refund,
+}
+
+impl OperationKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Capture => "capture",
+            Self::Cancel => "cancel",
+            Self::Refund => "refund",
+        }
+    }
+}
+
+impl FromStr for OperationKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Create, Self::Capture, Self::Cancel, Self::Refund]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// Who may act on an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OperationState {
+    /// A driver holds it by a lease, or held it until the lease ran out.
+    Open,
+    /// Certainly nothing was sent; only the client's retry takes it up again.
+    Released,
+    /// The outcome is known and the answer stored.
+    Settled,
+}
+
+impl OperationState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Released => "pending",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+impl FromStr for OperationState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Open, Self::Released, Self::Settled]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// A random mark of one driver, so that a repeated `Begin` or take-over knows its own row again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Owner(pub [u8; 16]);
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({:02x?})", self.0)
+    }
+}
+
+/// Where an operation is sent, and every byte of what is sent: fixed before the first send.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderRoute {
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// Hash of base URL, account and mode: the same key at another account would charge again.
+    pub account: String,
+    pub api_version: String,
+    /// The idempotency key at the provider.
+    pub key: String,
+    /// The exact body of the request.
+    pub request: Vec<u8>,
+}
+
+/// The body names the customer's means of payment: it is not for a log.
+impl fmt::Debug for ProviderRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderRoute")
+            .field("provider", &self.provider)
+            .field("account", &self.account)
+            .field("api_version", &self.api_version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    pub id: OperationId,
+    pub payment_id: PaymentId,
+    pub merchant_id: MerchantId,
+    pub mode: Mode,
+    pub idempotency_key: IdempotencyKey,
+    pub kind: OperationKind,
+    pub fingerprint: Fingerprint,
+    /// The request that began it; its answer carries this id for ever.
+    pub request_id: RequestId,
+    pub state: OperationState,
+    /// The fence: it grows with every change of driver.
+    pub epoch: i64,
+    pub owner: Owner,
+    /// Until when the driver of this epoch holds the operation, by the database's clock.
+    pub lease_until: Timestamp,
+    pub route: ProviderRoute,
+    /// When the first byte may have gone out, by the database's clock; never later than it did.
+    pub first_sent_at: Timestamp,
+    /// Whether any attempt of any epoch may have acted without our knowing.
+    pub in_doubt: bool,
+    /// What a capture or refund holds back of the payment until it is settled, in minor units.
+    pub amount_reserved: i64,
+    pub answer: Option<Answer>,
+    /// The provider's id of a charge that came after the payment had ended without one.
+    pub stray_reference: Option<String>,
+    pub recovery_tries: i32,
+    pub next_recovery_at: Timestamp,
+    pub created_at: Timestamp,
+}
+
+impl Operation {
+    /// Whether a driver still holds the operation, `now` being the database's clock.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.state == OperationState::Open && now < self.lease_until
+    }
+}
+
+/// An intent to be recorded before anything is sent.
+///
+/// The store overwrites `lease_until`, `next_recovery_at` and `first_sent_at` of the operation by
+/// its own clock, with `lease` from now as the end of the lease.
+#[derive(Clone, Debug)]
+pub struct NewOperation {
+    pub operation: Operation,
+    pub payment: Payment,
+    pub lease: Duration,
+}
+
+/// An operation and its payment as they stand in the store after a write or a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub operation: Operation,
+    pub payment: Payment,
+    /// Whether the write that was asked for is what stands now; always false for a read.
+    pub applied: bool,
+    /// The store's clock at that moment.
+    pub now: Timestamp,
+}
