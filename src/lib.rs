@@ -1,7 +1,12 @@
 #![forbid(unsafe_code)]
+pub mod actors;
+pub mod api_key;
 pub mod environment;
+pub mod http;
+pub mod lookups;
 pub mod payment;
 pub mod provider;
 pub mod resilience;
 pub mod sandbox;
 pub mod store;
+pub mod telemetry;

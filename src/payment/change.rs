@@ -254,3 +254,6 @@ fn written(
         event: Some(event),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
 pub use merchant::{ApiKey, ApiKeyRole, Merchant, Mode};
 pub use money::{AMOUNT_MAX, Currency, Money, MoneyError};
 pub use operation::{
-    NewOperation, Operation, OperationKind, OperationState, Owner, ProviderRoute, Standing,
+    NewOperation, Operation, OperationKind, OperationState, Owner, ProviderRoute, Scope, Standing,
 };
 pub use payment::{Failure, Origin, Payment};
 pub use problem::{FieldError, Problem, ProblemCode};

@@ -60,10 +60,19 @@ impl Money {
     /// # Errors
     /// [`MoneyError::OutOfRange`] unless `1 <= minor <= AMOUNT_MAX`.
     pub fn new(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
-        if !(1..=AMOUNT_MAX).contains(&minor) {
-            return Err(MoneyError::OutOfRange);
+        Self::check_minor(minor).map(|()| Self { minor, currency })
+    }
+
+    /// Whether `minor` is an amount, in whichever currency.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`] unless `1 <= minor <= AMOUNT_MAX`.
+    pub fn check_minor(minor: i64) -> Result<(), MoneyError> {
+        if (1..=AMOUNT_MAX).contains(&minor) {
+            Ok(())
+        } else {
+            Err(MoneyError::OutOfRange)
         }
-        Ok(Self { minor, currency })
     }
 
     pub fn minor(self) -> i64 {

@@ -7,6 +7,14 @@ use super::{
     RequestId, Timestamp,
 };
 
+/// What an idempotency key is unique in, and the key itself: one operation, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    pub merchant_id: MerchantId,
+    pub mode: Mode,
+    pub key: IdempotencyKey,
+}
+
 /// What an operation asks of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationKind {

@@ -1,0 +1,74 @@
+//! The way of the loser: another driver has the operation, on this node or another.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use super::drive::Drive;
+use crate::{
+    payment::{Answer, Change, OperationChange, OperationState, Payment, Standing},
+    resilience::Backoff,
+};
+
+/// How following ended.
+pub(super) enum Followed {
+    Settled(Answer),
+    /// The operation is ours now, since the moment that both clocks showed.
+    TakenOver(Box<Standing>, (Instant, i64)),
+    /// It is another's still, or could not be read.
+    StillOpen(Box<Payment>),
+}
+
+const POLL: Backoff = Backoff {
+    base: Duration::from_millis(20),
+    cap: Duration::from_millis(500),
+};
+
+/// Waits for the operation of `standing` to be settled, and takes it over once nobody has it.
+pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
+    let (context, scope) = (drive.context, &drive.order.scope);
+    for poll in 1_u32.. {
+        if let (OperationState::Settled, Some(answer)) =
+            (standing.operation.state, standing.operation.answer.take())
+        {
+            return Followed::Settled(answer);
+        }
+        if !standing.operation.is_leased(standing.now) {
+            let asked = drive.moment();
+            match context.db.change(take_over(drive, &standing)).await {
+                Ok(taken) if taken.applied => return Followed::TakenOver(Box::new(taken), asked),
+                Ok(other) => standing = other, // Another driver was faster.
+                Err(error) => warn!(operation = %standing.operation.id, %error, "no take-over"),
+            }
+        }
+        let wake = Instant::now() + POLL.wait(poll, context.environment.random_fraction());
+        if wake >= drive.order.deadline || context.stopping.is_cancelled() {
+            break;
+        }
+        sleep_until(wake).await;
+        match context
+            .store
+            .operation(scope.merchant_id, scope.mode, &scope.key)
+            .await
+        {
+            Ok(Some(current)) => standing = current,
+            Ok(None) => warn!(operation = %standing.operation.id, "an operation vanished"),
+            Err(error) => warn!(operation = %standing.operation.id, %error, "cannot follow"),
+        }
+    }
+    Followed::StillOpen(Box::new(standing.payment))
+}
+
+fn take_over(drive: &Drive<'_>, seen: &Standing) -> OperationChange {
+    let environment = &drive.context.environment;
+    OperationChange {
+        operation_id: seen.operation.id,
+        epoch: seen.operation.epoch,
+        change: Change::TakeOver {
+            owner: environment.new_owner(),
+            lease: drive.context.settings.lease,
+        },
+        at: environment.now(),
+    }
+}

@@ -1,0 +1,189 @@
+//! KeyActor: one per idempotency key at work. The first request starts the drive, equal ones join
+//! it, and another request under the same key waits until it is known whose the key is.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use super::{
+    Order, Refusal,
+    drive::{Conclusion, Progress, drive},
+    key_router::{KeyRouter, Retire},
+    system::DriveContext,
+};
+use crate::payment::Scope;
+
+pub(crate) struct KeyActor {
+    context: Arc<DriveContext>,
+    router: Addr<KeyRouter>,
+    scope: Scope,
+    current: Option<Current>,
+    /// Requests that are not the current one's, in order of arrival.
+    others: VecDeque<Join>,
+    /// Messages taken so far; the router compares it with those it sent.
+    received: u64,
+}
+
+struct Current {
+    order: Arc<Order>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// A request that wants to know the answer to its key.
+pub(crate) struct Join {
+    pub(crate) order: Arc<Order>,
+    /// Goes with the drive if this request starts one.
+    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) reply: oneshot::Sender<Result<Joined, Refusal>>,
+}
+
+impl Message for Join {
+    type Result = ();
+}
+
+/// A seat at a drive.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) progress: watch::Receiver<Progress>,
+    /// Whether this request started it.
+    pub(crate) started: bool,
+}
+
+impl KeyActor {
+    pub(crate) fn new(context: Arc<DriveContext>, router: Addr<KeyRouter>, scope: Scope) -> Self {
+        context.metrics.key_actor_started();
+        Self {
+            context,
+            router,
+            scope,
+            current: None,
+            others: VecDeque::new(),
+            received: 0,
+        }
+    }
+
+    fn start_drive(&mut self, join: Join, actor: &mut Context<Self>) {
+        let (publisher, progress) = watch::channel(Progress::Starting);
+        let (context, order) = (Arc::clone(&self.context), Arc::clone(&join.order));
+        self.context.drives.spawn_on(
+            async move {
+                let _permit = join.permit;
+                drive(context, order, publisher).await;
+            },
+            &self.context.tasks,
+        );
+        let mut done = progress.clone();
+        let mut recorded = progress.clone();
+        // A publisher that is gone without a conclusion ends both waits as well.
+        let when_recorded = async move {
+            drop(
+                recorded
+                    .wait_for(|now| !matches!(now, Progress::Starting))
+                    .await,
+            );
+        };
+        let when_done = async move {
+            drop(done.wait_for(|now| matches!(now, Progress::Done(_))).await);
+        };
+        actor.spawn(
+            when_recorded
+                .into_actor(self)
+                .map(|(), this, _| this.refuse_others()),
+        );
+        actor.spawn(
+            when_done
+                .into_actor(self)
+                .map(|(), this, actor| this.next(actor)),
+        );
+        // A client that left meanwhile changes nothing: the drive goes on.
+        drop(join.reply.send(Ok(Joined {
+            progress: progress.clone(),
+            started: true,
+        })));
+        self.current = Some(Current {
+            order: join.order,
+            progress,
+        });
+    }
+
+    /// The key is the current request's for good: every other one is refused.
+    fn refuse_others(&mut self) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.owns_the_key())
+        {
+            for other in self.others.drain(..) {
+                drop(other.reply.send(Err(Refusal::KeyReused)));
+            }
+        }
+    }
+
+    /// The drive has ended: others get their turn, or the actor is no longer needed.
+    fn next(&mut self, actor: &mut Context<Self>) {
+        self.refuse_others();
+        self.current = None;
+        for join in std::mem::take(&mut self.others) {
+            self.seat(join, actor);
+        }
+        if self.current.is_none() {
+            let retire = Retire {
+                scope: self.scope.clone(),
+                received: self.received,
+            };
+            let router = self.router.clone();
+            // A router that was lost has forgotten this actor already.
+            actix::spawn(async move {
+                let _closed = router.send(retire).await;
+            });
+        }
+    }
+
+    fn seat(&mut self, join: Join, actor: &mut Context<Self>) {
+        match &self.current {
+            None => self.start_drive(join, actor),
+            Some(current) if current.order.canonical == join.order.canonical => {
+                let progress = current.progress.clone();
+                drop(join.reply.send(Ok(Joined {
+                    progress,
+                    started: false,
+                })));
+            }
+            Some(_) => {
+                self.others.push_back(join);
+                self.refuse_others();
+            }
+        }
+    }
+}
+
+impl Current {
+    /// Whether the key is known to belong to this request.
+    fn owns_the_key(&self) -> bool {
+        match &*self.progress.borrow() {
+            Progress::Starting => false,
+            Progress::Recorded(_) => true,
+            Progress::Done(conclusion) => !matches!(**conclusion, Conclusion::Refused(_)),
+        }
+    }
+}
+
+impl Actor for KeyActor {
+    type Context = Context<Self>;
+}
+
+impl Drop for KeyActor {
+    fn drop(&mut self) {
+        self.context.metrics.key_actor_ended();
+    }
+}
+
+impl Handler<Join> for KeyActor {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, actor: &mut Context<Self>) {
+        self.received += 1;
+        self.seat(join, actor);
+    }
+}

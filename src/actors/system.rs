@@ -1,0 +1,249 @@
+//! How the actors are wired, started and stopped.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use actix::{Arbiter, ArbiterHandle};
+use tokio::{runtime, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    GiveUp, Payments,
+    db::{Db, DbActor, DbShared},
+    key_router::KeyRouter,
+    provider::{ProviderActor, ProviderHandle, ProviderShared},
+    supervisor::{ArbiterGone, supervise},
+};
+use crate::{
+    environment::Environment,
+    lookups::Lookups,
+    payment::{Mode, ProviderRoute},
+    provider::Provider,
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// What the actors work with.
+pub struct Dependencies {
+    pub store: Arc<dyn Store>,
+    pub lookups: Arc<dyn Lookups>,
+    pub environment: Environment,
+    pub metrics: Arc<Metrics>,
+    /// Every provider that is configured; retired ones settle what they began.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// Names of the providers that take new payments, the preferred first.
+    pub routing: Vec<String>,
+    /// Where drives, batches and calls run: a runtime that outlives the HTTP server.
+    pub tasks: runtime::Handle,
+    /// Told about crashes.
+    pub watcher: Arc<dyn GiveUp>,
+}
+
+impl fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dependencies")
+            .field("routing", &self.routing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bounds of the actors' work.
+#[derive(Clone, Copy, Debug)]
+pub struct DriveSettings {
+    /// How long an operation may take from its request to its answer.
+    pub deadline: Duration,
+    /// How long a driver holds an operation: at least the deadline, the longest attempt, and 10 s.
+    pub lease: Duration,
+    /// Requests and operations in the house at once.
+    pub in_flight_max: usize,
+    /// Calls under way at each provider.
+    pub provider_calls_max: usize,
+    /// Rows of one batch.
+    pub batch_rows_max: usize,
+    /// KeyRouters, each with an arbiter of its own; 0 runs every actor on the current arbiter, as a
+    /// simulation needs it.
+    pub shards: usize,
+}
+
+/// What a drive needs, shared by all.
+pub(crate) struct DriveContext {
+    pub(crate) db: Db,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lookups: Arc<dyn Lookups>,
+    pub(crate) environment: Environment,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: DriveSettings,
+    pub(crate) tasks: runtime::Handle,
+    pub(crate) drives: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    routes: BTreeMap<String, Route>,
+    routing: Vec<String>,
+}
+
+/// A provider and the actor that owns its calls.
+pub(crate) struct Route {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) actor: ProviderHandle,
+}
+
+impl DriveContext {
+    /// Where a new payment of that mode goes.
+    pub(crate) fn route_for(&self, mode: Mode) -> Option<&Route> {
+        let mut routes = self.routing.iter().filter_map(|name| self.routes.get(name));
+        routes.find(|route| route.provider.profile().serves(mode))
+    }
+
+    /// Where a recorded operation was bound to; `None` when that provider is not configured any
+    /// more, or stands for another account now.
+    pub(crate) fn route_of(&self, recorded: &ProviderRoute) -> Option<&Route> {
+        let route = self.routes.get(&recorded.provider)?;
+        (route.provider.profile().account == recorded.account).then_some(route)
+    }
+}
+
+/// The running actors.
+pub struct ActorSystem {
+    payments: Payments,
+    arbiters: Vec<Arbiter>,
+}
+
+impl fmt::Debug for ActorSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorSystem")
+            .field("arbiters", &self.arbiters.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ActorSystem {
+    /// Starts every actor. Must run inside an actix system.
+    ///
+    /// # Errors
+    /// When an arbiter ends while its actor starts.
+    pub async fn start(
+        dependencies: Dependencies,
+        settings: DriveSettings,
+    ) -> Result<Self, ArbiterGone> {
+        let mut arbiters = Arbiters {
+            own: settings.shards > 0,
+            started: Vec::new(),
+        };
+        let Dependencies {
+            store,
+            lookups,
+            environment,
+            metrics,
+            tasks,
+            watcher,
+            ..
+        } = dependencies;
+        let stopping = CancellationToken::new();
+
+        let shared = DbShared::new(
+            Arc::clone(&store),
+            settings.batch_rows_max,
+            tasks.clone(),
+            Arc::clone(&metrics),
+        );
+        let db = supervise("db", arbiters.next(), Arc::clone(&watcher), move || {
+            DbActor::new(shared.clone())
+        });
+        let db = Db::new(db.await?);
+
+        let mut routes = BTreeMap::new();
+        let for_providers = arbiters.next();
+        for provider in dependencies.providers {
+            let name = provider.profile().name.clone();
+            let shared = Arc::new(ProviderShared {
+                provider: Arc::clone(&provider),
+                environment: environment.clone(),
+                tasks: tasks.clone(),
+                metrics: Arc::clone(&metrics),
+                calls: Arc::new(Semaphore::new(settings.provider_calls_max)),
+                stopping: stopping.clone(),
+            });
+            let actor = supervise(
+                "provider",
+                for_providers.clone(),
+                Arc::clone(&watcher),
+                move || ProviderActor::new(Arc::clone(&shared)),
+            );
+            let actor = ProviderHandle::new(actor.await?);
+            routes.insert(name, Route { provider, actor });
+        }
+
+        let context = Arc::new(DriveContext {
+            db,
+            store,
+            lookups,
+            environment,
+            metrics,
+            settings,
+            tasks,
+            drives: TaskTracker::new(),
+            stopping,
+            routes,
+            routing: dependencies.routing,
+        });
+        let mut shards = Vec::new();
+        for _ in 0..settings.shards.max(1) {
+            let context = Arc::clone(&context);
+            let router = supervise(
+                "key_router",
+                arbiters.next(),
+                Arc::clone(&watcher),
+                move || KeyRouter::new(Arc::clone(&context)),
+            );
+            shards.push(router.await?);
+        }
+        let admission = Arc::new(Semaphore::new(settings.in_flight_max));
+        let payments = Payments {
+            context,
+            shards: shards.into(),
+            admission,
+        };
+        Ok(Self {
+            payments,
+            arbiters: arbiters.started,
+        })
+    }
+
+    pub fn payments(&self) -> Payments {
+        self.payments.clone()
+    }
+
+    /// Takes no new work, lets attempts that run come to their end, and waits until every
+    /// operation is settled, released or left to the next driver, at most `patience`. Gives back
+    /// how many were still at work then; their leases run out by themselves.
+    pub async fn stop(self, patience: Duration) -> usize {
+        let context = &self.payments.context;
+        self.payments.admission.close();
+        context.stopping.cancel();
+        context.drives.close();
+        let left = match tokio::time::timeout(patience, context.drives.wait()).await {
+            Ok(()) => 0,
+            Err(_elapsed) => context.drives.len(),
+        };
+        for arbiter in self.arbiters {
+            arbiter.stop();
+        }
+        left
+    }
+}
+
+/// Hands out an arbiter for each actor, or the current one again and again.
+struct Arbiters {
+    own: bool,
+    started: Vec<Arbiter>,
+}
+
+impl Arbiters {
+    fn next(&mut self) -> ArbiterHandle {
+        if !self.own {
+            return Arbiter::current();
+        }
+        let arbiter = Arbiter::new();
+        let handle = arbiter.handle();
+        self.started.push(arbiter);
+        handle
+    }
+}

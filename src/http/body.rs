@@ -1,0 +1,82 @@
+//! Reading a request's body: JSON, bounded in size and time.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest,
+    http::header::CONTENT_TYPE,
+    web::{self, Bytes, BytesMut},
+};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::problem::Refused;
+use crate::payment::ProblemCode;
+
+/// How long a client may take to send a body, which actix-web itself does not bound.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+
+/// The whole body of a request that says it is JSON.
+pub(super) async fn json_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    bytes_max: usize,
+) -> Result<Bytes, Refused> {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = content_type
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    if !media_type.trim().eq_ignore_ascii_case("application/json") {
+        return Err(Refused::new(
+            ProblemCode::UnsupportedMediaType,
+            "The body must be sent as Content-Type: application/json.",
+        ));
+    }
+    let announced = request
+        .headers()
+        .get("content-length")
+        .and_then(|value| value.to_str().ok());
+    if announced
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|bytes: u64| bytes > bytes_max as u64)
+    {
+        return Err(too_large(bytes_max));
+    }
+    match timeout(ARRIVES_WITHIN, read(payload, bytes_max)).await {
+        Ok(body) => body,
+        Err(_elapsed) => Err(Refused::new(
+            ProblemCode::MalformedRequest,
+            format!(
+                "The body did not arrive within {} s.",
+                ARRIVES_WITHIN.as_secs()
+            ),
+        )),
+    }
+}
+
+async fn read(mut payload: web::Payload, bytes_max: usize) -> Result<Bytes, Refused> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| {
+            Refused::new(
+                ProblemCode::MalformedRequest,
+                format!("The body broke off: {error}."),
+            )
+        })?;
+        if body.len() + chunk.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn too_large(bytes_max: usize) -> Refused {
+    Refused::new(
+        ProblemCode::BodyTooLarge,
+        format!("The body is limited to {bytes_max} bytes."),
+    )
+}

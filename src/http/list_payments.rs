@@ -1,0 +1,134 @@
+//! `GET /payments`.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web};
+use serde::Serialize;
+
+use super::{auth::Caller, problem::Refused, server::HttpState};
+use crate::{
+    payment::{FieldError, IdempotencyKey, PaymentStatus, PaymentView, Timestamp},
+    store::{Cursor, PaymentQuery},
+};
+
+const LIMIT_DEFAULT: u32 = 20;
+const LIMIT_MAX: u32 = 100;
+
+#[derive(Serialize)]
+struct Page {
+    data: Vec<PaymentView>,
+    has_more: bool,
+}
+
+pub(super) async fn list_payments(
+    http: HttpRequest,
+    caller: Caller,
+    state: web::Data<HttpState>,
+) -> Result<HttpResponse, Refused> {
+    let query = query(http.query_string(), caller)?;
+    let page = state.store.payments(&query).await?;
+    let data = page.payments.iter().map(PaymentView::of).collect();
+    let page = Page {
+        data,
+        has_more: page.has_more,
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(page))
+}
+
+/// The query that a query string asks for, or everything that is wrong with it.
+fn query(text: &str, caller: Caller) -> Result<PaymentQuery, Refused> {
+    let mut given = Parameters::read(text);
+    let limit = given.take("limit", |text| match text.parse() {
+        Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
+        _ => Err(format!("must be an integer from 1 to {LIMIT_MAX}")),
+    });
+    let after = given.take("starting_after", |id| {
+        id.parse().map_err(|error| format!("{error}"))
+    });
+    let before = given.take("ending_before", |id| {
+        id.parse().map_err(|error| format!("{error}"))
+    });
+    if after.is_some() && before.is_some() {
+        given.error(
+            "ending_before",
+            "cannot be used together with starting_after",
+        );
+    }
+    let cursor = after
+        .map(Cursor::StartingAfter)
+        .or(before.map(Cursor::EndingBefore));
+    let query = PaymentQuery {
+        merchant_id: caller.merchant_id,
+        mode: caller.mode,
+        limit: limit.unwrap_or(LIMIT_DEFAULT),
+        cursor,
+        status: given.take("status", |text| {
+            let names = PaymentStatus::ALL.map(PaymentStatus::as_str).join(", ");
+            text.parse().map_err(|()| format!("must be one of {names}"))
+        }),
+        currency: given.take("currency", |code| {
+            code.parse().map_err(|error| format!("{error}"))
+        }),
+        reference: given.take("reference", |text| Ok(text.to_owned())),
+        idempotency_key: given.take("idempotency_key", |key| {
+            IdempotencyKey::new(key).map_err(|error| error.to_string())
+        }),
+        created_from: given.take("created_from", time),
+        created_to: given.take("created_to", time),
+    };
+    given.finish(query)
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text)
+        .ok_or_else(|| "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z".to_owned())
+}
+
+/// The parameters that were not read yet, and the errors so far.
+struct Parameters {
+    given: BTreeMap<String, String>,
+    errors: Vec<FieldError>,
+}
+
+impl Parameters {
+    fn read(text: &str) -> Self {
+        let mut parameters = Self {
+            given: BTreeMap::new(),
+            errors: Vec::new(),
+        };
+        for (name, value) in form_urlencoded::parse(text.as_bytes()).into_owned() {
+            if value.contains('\0') {
+                parameters.error(&name, "must not contain the character U+0000");
+            }
+            if parameters.given.insert(name.clone(), value).is_some() {
+                parameters.error(&name, "is given twice");
+            }
+        }
+        parameters
+    }
+
+    fn error(&mut self, name: &str, detail: impl Into<String>) {
+        self.errors.push(FieldError {
+            pointer: format!("/{name}"),
+            detail: detail.into(),
+        });
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.given.remove(name)?;
+        read(&text).map_err(|detail| self.error(name, detail)).ok()
+    }
+
+    fn finish(mut self, query: PaymentQuery) -> Result<PaymentQuery, Refused> {
+        for name in std::mem::take(&mut self.given).into_keys() {
+            self.error(&name, "is not a known parameter");
+        }
+        if self.errors.is_empty() {
+            Ok(query)
+        } else {
+            Err(Refused::fields(self.errors))
+        }
+    }
+}

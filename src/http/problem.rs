@@ -1,0 +1,177 @@
+//! Problems as HTTP answers, and what each refusal of the floors below means to a client.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{ALLOW, CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use tracing::error;
+
+use crate::{
+    actors::Refusal,
+    payment::{FieldError, PaymentView, Problem, ProblemCode},
+    store::ReadError,
+};
+
+/// An answer that is a problem. Handlers give it back as their error.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    problem: Box<Problem>,
+    retry_after_s: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+impl Refused {
+    pub(super) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem: Box::new(Problem::new(code, detail)),
+            retry_after_s: None,
+            allow: None,
+        }
+    }
+
+    /// One or more fields are not as they should be.
+    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{} {}", one.pointer, one.detail),
+            several => format!("{} fields are not as they should be.", several.len()),
+        };
+        let problem = Problem::new(ProblemCode::ValidationFailed, detail).with_errors(errors);
+        Self {
+            problem: Box::new(problem),
+            retry_after_s: None,
+            allow: None,
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(ProblemCode::NotFound, ProblemCode::NotFound.help())
+    }
+
+    /// The payment was certainly not charged, and its key waits for the client.
+    pub(super) fn pending(payment: PaymentView) -> Self {
+        let detail = "The provider was not reached; nothing was charged. Repeat with the same key.";
+        let refused = Self::new(ProblemCode::ProviderUnavailable, detail);
+        Self {
+            problem: Box::new(refused.problem.with_payment(payment)),
+            ..refused
+        }
+    }
+
+    #[must_use]
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> ProblemCode {
+        self.problem.code
+    }
+
+    /// The answer, with the request's id as the problem's instance.
+    pub(super) fn response(self, request_id: String) -> HttpResponse {
+        let location = self.problem.payment.as_ref().map(PaymentView::path);
+        let problem = self.problem.with_instance(request_id);
+        let mut response = HttpResponse::build(status(problem.code.status()));
+        response
+            .content_type(PROBLEM_JSON)
+            .insert_header((CACHE_CONTROL, "no-store"));
+        if problem.code == ProblemCode::Unauthenticated {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"oncepay\""));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((ALLOW, allow));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        if let Some(location) = location {
+            response.insert_header((LOCATION, location));
+        }
+        // A problem consists of texts, which can always be written as JSON.
+        response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}
+
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A status code that our own tables name; they hold none that HTTP does not know.
+pub(super) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.problem.code.as_str())
+    }
+}
+
+/// The request's id is added by the middleware, which alone knows it.
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        status(self.problem.code.status())
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        tracing::warn!(%error, "a read failed");
+        Self::new(
+            ProblemCode::StoreUnavailable,
+            ProblemCode::StoreUnavailable.help(),
+        )
+        .retry_after(1)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::KeyReused => Self::new(
+                ProblemCode::IdempotencyKeyReused,
+                ProblemCode::IdempotencyKeyReused.help(),
+            ),
+            Refusal::Overloaded => {
+                Self::new(ProblemCode::Overloaded, ProblemCode::Overloaded.help()).retry_after(1)
+            }
+            Refusal::NoProvider(mode) => Self::new(
+                ProblemCode::Forbidden,
+                format!("No provider of this installation takes {mode} payments."),
+            ),
+            Refusal::StoreUnavailable => Self::new(
+                ProblemCode::StoreUnavailable,
+                ProblemCode::StoreUnavailable.help(),
+            )
+            .retry_after(1),
+            Refusal::OutcomeUnknown => Self::new(
+                ProblemCode::OutcomeUnknown,
+                ProblemCode::OutcomeUnknown.help(),
+            )
+            .retry_after(1),
+            Refusal::Internal => {
+                error!("a request met a defect");
+                Self::new(ProblemCode::Internal, ProblemCode::Internal.help())
+            }
+        }
+    }
+}
+
+pub(super) async fn method_not_allowed(allow: &'static str) -> Result<HttpResponse, Refused> {
+    let detail = format!("This path serves {allow}.");
+    let refused = Refused::new(ProblemCode::MethodNotAllowed, detail);
+    Err(Refused {
+        allow: Some(allow),
+        ..refused
+    })
+}
+
+pub(super) async fn not_found() -> Result<HttpResponse, Refused> {
+    Err(Refused::new(ProblemCode::NotFound, "No such path."))
+}

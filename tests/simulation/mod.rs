@@ -1,0 +1,8 @@
+//! The actors under paused time, with a store and a provider that do as they are told.
+//!
+//! What takes minutes here takes none; what real processes do is shown by the other suites.
+
+mod drives;
+mod model_store;
+mod scripted_provider;
+mod world;

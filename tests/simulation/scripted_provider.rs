@@ -1,0 +1,109 @@
+//! A provider that answers as its script says, and counts what it was asked.
+
+use std::{collections::VecDeque, sync::Mutex, time::Duration};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use oncepay::{
+    payment::{Approval, ApprovedAs, Decline, OperationId, Payment},
+    provider::{
+        AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
+        ProviderProfile,
+    },
+};
+
+pub(super) struct ScriptedProvider {
+    profile: ProviderProfile,
+    script: Mutex<VecDeque<(Duration, Outcome)>>,
+    calls: Mutex<Vec<AuthorizeCall>>,
+    inspected: Mutex<Vec<String>>,
+}
+
+impl ScriptedProvider {
+    pub(super) fn new(key_retention: Duration) -> Self {
+        let profile = ProviderProfile {
+            name: "scripted".into(),
+            account: "account".into(),
+            api_version: "1".into(),
+            mode: None,
+            attempt_timeout: Duration::from_secs(10),
+            key_retention,
+        };
+        Self {
+            profile,
+            script: Mutex::default(),
+            calls: Mutex::default(),
+            inspected: Mutex::default(),
+        }
+    }
+
+    /// Answers the next call so, after `wait`. Without a script, calls are approved at once.
+    pub(super) fn then(&self, wait: Duration, outcome: Outcome) {
+        self.script.lock().unwrap().push_back((wait, outcome));
+    }
+
+    pub(super) fn calls(&self) -> Vec<AuthorizeCall> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(super) fn inspected(&self) -> Vec<String> {
+        self.inspected.lock().unwrap().clone()
+    }
+
+    async fn next(&self) -> Outcome {
+        let next = self.script.lock().unwrap().pop_front();
+        let (wait, outcome) = next.unwrap_or((Duration::ZERO, approved()));
+        tokio::time::sleep(wait).await;
+        outcome
+    }
+}
+
+impl Provider for ScriptedProvider {
+    fn profile(&self) -> &ProviderProfile {
+        &self.profile
+    }
+
+    fn prepare(&self, payment: &Payment, operation_id: OperationId) -> Vec<u8> {
+        format!("amount={}&operation={operation_id}", payment.money.minor()).into_bytes()
+    }
+
+    fn authorize<'a>(&'a self, call: &'a AuthorizeCall) -> BoxFuture<'a, Outcome> {
+        self.calls.lock().unwrap().push(call.clone());
+        self.next().boxed()
+    }
+
+    fn inspect<'a>(&'a self, _: &'a AuthorizeCall, reference: &'a str) -> BoxFuture<'a, Outcome> {
+        self.inspected.lock().unwrap().push(reference.to_owned());
+        self.next().boxed()
+    }
+}
+
+pub(super) fn approved() -> Outcome {
+    Outcome::Approved(Approval {
+        approved_as: ApprovedAs::Captured,
+        reference: "pi_1".into(),
+    })
+}
+
+pub(super) fn declined() -> Outcome {
+    Outcome::Declined(Decline {
+        code: "insufficient_funds".into(),
+        message: "Insufficient funds.".into(),
+        reference: None,
+    })
+}
+
+pub(super) fn refused() -> Outcome {
+    Outcome::NotSent(NotSent {
+        reason: NotSentReason::ConnectFailed,
+        detail: "connection refused".into(),
+        retry_after: None,
+    })
+}
+
+pub(super) fn in_doubt(reason: InDoubtReason, reference: Option<&str>) -> Outcome {
+    Outcome::InDoubt(InDoubt {
+        reason,
+        detail: "told so".into(),
+        reference: reference.map(str::to_owned),
+    })
+}
