@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::faults::{CallClass, FaultKind, FaultPlan, FaultRule, Faults};
+use super::faults::{CallClass, FaultKind, FaultPlan, FaultRule};
+use super::faults_in_force::Faults;
 use super::latency::{Latency, LatencyError};
 
 /// What is wrong with a body, and where.

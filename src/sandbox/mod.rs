@@ -29,6 +29,7 @@ mod commands;
 mod control;
 mod create;
 mod faults;
+mod faults_in_force;
 mod faults_json;
 mod form;
 mod ground_truth;

@@ -150,14 +150,13 @@ fn chart(world: &Arc<World>, state: &mut State, call: Call) -> Result<Course, Re
     if state.faults.forgets_keys(class) {
         state.keys.forget();
     }
-    let fingerprint = call.form.fingerprint("POST", &call.path);
+    let key = key.map(|key| (key, call.form.fingerprint("POST", &call.path)));
     let standing = match &key {
         None => Standing::Fresh,
-        Some(key) => {
+        Some((key, fingerprint)) => {
             state.counters.count_key(key);
-            state
-                .keys
-                .standing(key, &fingerprint, state.ledger.now_us())
+            let now_us = state.ledger.now_us();
+            state.keys.standing(key, fingerprint, now_us)
         }
     };
     let fault = state.faults.strike(class, prospect(&standing));
@@ -188,7 +187,7 @@ fn chart(world: &Arc<World>, state: &mut State, call: Call) -> Result<Course, Re
             })
         }
         Standing::Fresh => {
-            let ticket = key.map(|key| {
+            let ticket = key.map(|(key, fingerprint)| {
                 state.keys.begin(key.clone(), fingerprint);
                 Ticket::new(Arc::clone(world), state.epoch, key)
             });

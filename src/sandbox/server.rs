@@ -13,7 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::port::Port;
@@ -23,6 +23,9 @@ use super::world::World;
 
 /// How long the main port stays as one draw of `refuse_connection` left it.
 const REFUSAL_SLOT: Duration = Duration::from_millis(100);
+/// How long a closing port waits for its idle connections to end, so that whoever asked for it does
+/// not find one of them still open.
+const CLOSED_WITHIN: Duration = Duration::from_millis(50);
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
@@ -41,8 +44,11 @@ pub(super) async fn serve_main(
         let refuses = world.enter().faults.refuses_connections();
         let slot_end = Instant::now() + REFUSAL_SLOT;
         if refuses == Some(true) {
-            listener = None;
+            let was_open = listener.take().is_some();
             closings.send_replace(());
+            if was_open && timeout(CLOSED_WITHIN, closings.closed()).await.is_err() {
+                tracing::debug!("the port is closed; some connections still carry a call");
+            }
         } else if listener.is_none() {
             listener = port.listen(&world.stopping).await;
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SandboxConfig;
 use super::answer::{Answer, Refusal};
-use super::faults::Faults;
+use super::faults_in_force::Faults;
 use super::idempotency::{Keys, ScopedKey};
 use super::ledger::Ledger;
 use super::port::PortSwitch;
