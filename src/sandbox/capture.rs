@@ -2,8 +2,9 @@
 
 use super::answer::{Answer, Refusal};
 use super::form::Form;
-use super::intents::{IntentStatus, Metadata};
+use super::intents::IntentStatus;
 use super::ledger::Ledger;
+use super::metadata::Metadata;
 
 const PARAMETERS: &[&str] = &["amount_to_capture", "metadata", "expand"];
 
@@ -52,7 +53,7 @@ impl CaptureRequest {
             return Err(refusal.about("amount_to_capture").showing(intent));
         }
         ledger.capture(at, amount);
-        ledger.annotate(at, self.metadata);
+        ledger.annotate(at, &self.metadata);
         ledger.get(at).map(Answer::ok).ok_or_else(Refusal::broken)
     }
 }

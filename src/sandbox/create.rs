@@ -4,8 +4,9 @@ use iso_currency::Currency;
 
 use super::answer::{Answer, Refusal};
 use super::form::Form;
-use super::intents::{CaptureMethod, Intent, IntentStatus, Metadata};
+use super::intents::{CaptureMethod, Intent, IntentStatus};
 use super::ledger::Ledger;
+use super::metadata::Metadata;
 use super::payment_methods::{self, AUTHENTICATION, Behaviour, Decline};
 
 /// The last six lines are accepted and mean nothing here.

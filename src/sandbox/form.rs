@@ -1,10 +1,9 @@
 //! Form-encoded parameters, of a body or of a query, read with Stripe's strictness.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use super::answer::Refusal;
+use super::metadata::Metadata;
 
 /// Largest amount, in minor units: twelve digits, as Stripe's widest currency allows.
 const AMOUNT_MAX: i64 = 999_999_999_999;
@@ -88,8 +87,8 @@ impl Form {
     }
 
     /// The `metadata[key]=value` pairs, within Stripe's limits; an empty value is no value.
-    pub(super) fn metadata(&self) -> Result<BTreeMap<Box<str>, Box<str>>, Refusal> {
-        let mut metadata = BTreeMap::new();
+    pub(super) fn metadata(&self) -> Result<Metadata, Refusal> {
+        let mut metadata = Metadata::default();
         for (key, value) in self.nested("metadata") {
             if key.is_empty() || key.chars().count() > METADATA_KEY_LENGTH_MAX {
                 let message = "Metadata keys have 1 to 40 characters.";
@@ -100,7 +99,7 @@ impl Form {
                 return Err(Refusal::invalid(None, &format!("metadata[{key}]"), message));
             }
             if !value.is_empty() {
-                metadata.insert(key.into(), value.into());
+                metadata.insert(key, value);
             }
         }
         if metadata.len() > METADATA_KEYS_MAX {
@@ -175,7 +174,7 @@ mod tests {
         let metadata = form.metadata().unwrap();
 
         assert_eq!(metadata.len(), 1);
-        assert_eq!(metadata.get("order").map(AsRef::as_ref), Some("17"));
+        assert_eq!(metadata.get("order"), Some("17"));
         assert!(form.only(&["metadata", "amount"]).is_ok());
         assert!(form.only(&["amount"]).is_err());
     }

@@ -55,12 +55,8 @@ impl ChargeFilter {
     }
 
     fn matches(&self, intent: &Intent) -> bool {
-        let has = |(key, value): &(String, String)| {
-            intent
-                .metadata
-                .get(key.as_str())
-                .is_some_and(|found| **found == **value)
-        };
+        let has =
+            |(key, value): &(String, String)| intent.metadata.get(key) == Some(value.as_str());
         intent.status.holds_money()
             && self.metadata.iter().all(has)
             && (self.idempotency_key.is_none()
@@ -129,7 +125,7 @@ impl From<&Intent> for Charge {
             payment_method: intent.payment_method,
             idempotency_key: intent.idempotency_key.as_deref().map(Into::into),
             metadata: pairs
-                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
             created: unix_seconds(intent.created_us),
         }

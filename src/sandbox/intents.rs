@@ -2,14 +2,11 @@
 //!
 //! **Invariant:** `0 <= amount_refunded <= amount_received <= amount`.
 
-use std::collections::BTreeMap;
-
 use iso_currency::Currency;
 use serde::{Serialize, Serializer};
 
+use super::metadata::Metadata;
 use super::payment_methods::Decline;
-
-pub(super) type Metadata = BTreeMap<Box<str>, Box<str>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,11 @@
 //! **Invariant:** `holding` is the number of intents whose status holds money.
 //! **Invariant:** `created_us` never falls from one intent to the next, even if the clock does.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use super::intents::{CaptureMethod, Intent, IntentStatus, Metadata, currency_code};
+use super::index::Index;
+use super::intents::{CaptureMethod, Intent, IntentStatus, currency_code};
+use super::metadata::Metadata;
 use super::random::Random;
 use super::refunds::Refund;
 
@@ -19,10 +21,10 @@ pub(super) type Sums = BTreeMap<String, i128>;
 pub(super) struct Ledger {
     intents: Vec<Intent>,
     refunds: Vec<Refund>,
-    intent_by_id: HashMap<Box<str>, usize>,
-    refund_by_id: HashMap<Box<str>, usize>,
-    by_key: HashMap<Box<str>, Vec<usize>>,
-    by_metadata: HashMap<(Box<str>, Box<str>), Vec<usize>>,
+    intent_by_id: Index,
+    refund_by_id: Index,
+    by_key: Index,
+    by_metadata: Index,
     /// Intents in `processing`, with the time at which each ends; earliest first.
     processing: VecDeque<(i64, usize)>,
     processing_us: i64,
@@ -39,10 +41,10 @@ impl Ledger {
         Self {
             intents: Vec::new(),
             refunds: Vec::new(),
-            intent_by_id: HashMap::new(),
-            refund_by_id: HashMap::new(),
-            by_key: HashMap::new(),
-            by_metadata: HashMap::new(),
+            intent_by_id: Index::default(),
+            refund_by_id: Index::default(),
+            by_key: Index::default(),
+            by_metadata: Index::default(),
             processing: VecDeque::new(),
             processing_us,
             now_us: 0,
@@ -90,29 +92,24 @@ impl Ledger {
         if intent.status.holds_money() {
             self.holding += 1;
         }
-        self.intent_by_id.insert(intent.id.clone(), at);
+        self.intent_by_id.insert(&*intent.id, at);
         if let Some(key) = &intent.idempotency_key {
-            self.by_key.entry(key.clone()).or_default().push(at);
+            self.by_key.insert(&**key, at);
         }
-        let metadata = std::mem::take(&mut intent.metadata);
+        for pair in intent.metadata.iter() {
+            self.by_metadata.insert(&pair, at);
+        }
         self.intents.push(intent);
-        self.annotate(at, metadata);
         at
     }
 
     /// Adds metadata; a key that is there already takes the new value.
-    pub(super) fn annotate(&mut self, at: usize, metadata: Metadata) {
+    pub(super) fn annotate(&mut self, at: usize, metadata: &Metadata) {
         let Some(intent) = self.intents.get_mut(at) else {
             return;
         };
-        for (key, value) in metadata {
-            let positions = self
-                .by_metadata
-                .entry((key.clone(), value.clone()))
-                .or_default();
-            if let Err(place) = positions.binary_search(&at) {
-                positions.insert(place, at);
-            }
+        for (key, value) in metadata.iter() {
+            self.by_metadata.insert(&(key, value), at);
             intent.metadata.insert(key, value);
         }
     }
@@ -186,7 +183,7 @@ impl Ledger {
             .or_default() += i128::from(amount);
         let position = self.refunds.len();
         intent.refunds.push(position);
-        self.refund_by_id.insert(id.clone(), position);
+        self.refund_by_id.insert(&*id, position);
         self.refunds.push(Refund {
             id,
             amount,
@@ -213,13 +210,16 @@ impl Ledger {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<(usize, &Intent)> {
-        let at = *self.intent_by_id.get(id)?;
-        Some((at, self.intents.get(at)?))
+        let mut candidates = self.intent_by_id.candidates(id).iter();
+        candidates.find_map(|&at| Some((at, self.get(at).filter(|intent| *intent.id == *id)?)))
     }
 
     pub(super) fn find_refund(&self, id: &str) -> Option<(usize, &Refund)> {
-        let at = *self.refund_by_id.get(id)?;
-        Some((at, self.refunds.get(at)?))
+        let mut candidates = self.refund_by_id.candidates(id).iter();
+        candidates.find_map(|&at| {
+            let refund = self.refunds.get(at).filter(|refund| *refund.id == *id)?;
+            Some((at, refund))
+        })
     }
 
     /// Every intent, oldest first.
@@ -232,15 +232,14 @@ impl Ledger {
         &self.refunds
     }
 
-    /// Positions of the intents that were created under `key`, oldest first.
+    /// Where intents that were created under `key` may be found, oldest first.
     pub(super) fn created_under(&self, key: &str) -> &[usize] {
-        self.by_key.get(key).map_or(&[], Vec::as_slice)
+        self.by_key.candidates(key)
     }
 
-    /// Positions of the intents whose metadata has this pair, oldest first.
+    /// Where intents whose metadata has this pair may be found, oldest first.
     pub(super) fn with_metadata(&self, key: &str, value: &str) -> &[usize] {
-        let pair = (key.into(), value.into());
-        self.by_metadata.get(&pair).map_or(&[], Vec::as_slice)
+        self.by_metadata.candidates(&(key, value))
     }
 
     /// How many intents hold money, or have moved it.

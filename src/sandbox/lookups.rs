@@ -138,12 +138,9 @@ pub(super) fn search(ledger: &Ledger, form: &Form, until_us: i64) -> Result<Answ
         .unwrap_or_default();
     let matches = |intent: &&Intent| {
         intent.created_us <= until_us
-            && clauses.iter().all(|(key, value)| {
-                intent
-                    .metadata
-                    .get(key.as_str())
-                    .is_some_and(|found| **found == **value)
-            })
+            && clauses
+                .iter()
+                .all(|(key, value)| intent.metadata.get(key) == Some(value.as_str()))
     };
     let newest_first = rarest.iter().rev().filter(|at| **at < before);
     let found = newest_first

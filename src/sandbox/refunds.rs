@@ -4,8 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::answer::{Answer, Refusal};
 use super::form::Form;
-use super::intents::{IntentStatus, Metadata, currency_code, unix_seconds};
+use super::intents::{IntentStatus, currency_code, unix_seconds};
 use super::ledger::Ledger;
+use super::metadata::Metadata;
 
 const PARAMETERS: &[&str] = &["payment_intent", "amount", "reason", "metadata", "expand"];
 const REASONS: [&str; 3] = ["duplicate", "fraudulent", "requested_by_customer"];

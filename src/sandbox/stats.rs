@@ -39,7 +39,7 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     requests: [u64; Endpoint::COUNT],
-    /// By a hash of the key: a count needs no key, and a run may have millions.
+    /// By a hash of the key: a count needs no name, and a long run has millions.
     by_key: HashMap<u64, u64>,
     by_key_max: u64,
     pub(super) executed: u64,
