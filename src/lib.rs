@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 pub mod actors;
 pub mod api_key;
+pub mod config;
 pub mod environment;
 pub mod http;
 pub mod lookups;

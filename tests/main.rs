@@ -1,3 +1,13 @@
 //! Every suite. Those that are named after a question answer it with real processes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "clippy knows test functions, but not the helpers beside them"
+)]
+
+mod house;
+mod sandbox;
 mod simulation;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::{
     runtime,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
 };
 
 use crate::{
@@ -129,9 +130,9 @@ impl DbActor {
         let this = context.address();
         self.shared.tasks.spawn(async move {
             let (rows, replies): (Vec<W>, Vec<Reply>) = batch.into_iter().unzip();
-            let timer = metrics.batch_started(kind, rows.len());
+            let (count, started) = (rows.len(), Instant::now());
             let results = write(store.as_ref(), rows).await;
-            drop(timer);
+            metrics.store.written(kind, count, started.elapsed());
             for (reply, result) in replies.into_iter().zip(results) {
                 // A driver that no longer listens reads the row when it comes back.
                 drop(reply.send(result));

@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::{
@@ -52,7 +53,7 @@ pub(crate) struct Joined {
 
 impl KeyActor {
     pub(crate) fn new(context: Arc<DriveContext>, router: Addr<KeyRouter>, scope: Scope) -> Self {
-        context.metrics.key_actor_started();
+        context.metrics.actors.key_actors_alive.inc();
         Self {
             context,
             router,
@@ -69,7 +70,9 @@ impl KeyActor {
         self.context.drives.spawn_on(
             async move {
                 let _permit = join.permit;
-                drive(context, order, publisher).await;
+                let in_flight = InFlight::new(&context);
+                drive(Arc::clone(&context), order, publisher).await;
+                drop(in_flight);
             },
             &self.context.tasks,
         );
@@ -169,13 +172,30 @@ impl Current {
     }
 }
 
+/// Counts a drive as in flight until it ends, however it does.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new(context: &DriveContext) -> Self {
+        let gauge = context.metrics.actors.operations_in_flight.clone();
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Actor for KeyActor {
     type Context = Context<Self>;
 }
 
 impl Drop for KeyActor {
     fn drop(&mut self) {
-        self.context.metrics.key_actor_ended();
+        self.context.metrics.actors.key_actors_alive.dec();
     }
 }
 

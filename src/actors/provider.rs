@@ -172,10 +172,9 @@ impl<'a> Attempts<'a> {
             .doubt
             .as_ref()
             .and_then(|doubt| doubt.reference.as_deref());
-        let timer = self
-            .shared
-            .metrics
-            .attempt_started(&provider.profile().name);
+        let name = &provider.profile().name;
+        let metrics = &self.shared.metrics.provider;
+        let (_in_flight, started) = (metrics.call_begins(name), Instant::now());
         let outcome = match reference {
             Some(reference) => provider.inspect(&self.job.call, reference).await,
             None => {
@@ -187,7 +186,7 @@ impl<'a> Attempts<'a> {
                 provider.authorize(&call).await
             }
         };
-        timer.ended(&outcome);
+        metrics.called(name, &outcome, started.elapsed());
         self.report(&outcome);
         outcome
     }

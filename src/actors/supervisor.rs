@@ -223,7 +223,7 @@ mod tests {
             let actor = fragile(&counts).await;
             while counts.surrenders.load(Ordering::SeqCst) == 0 {
                 // Whether it is alive or between two lives, a crash is all it gets.
-                drop(actor.addr().send(Crash).await);
+                let _crashed = actor.addr().send(Crash).await;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(counts.restarts.load(Ordering::SeqCst), CRASHES_MAX);

@@ -214,19 +214,24 @@ impl ActorSystem {
     /// Takes no new work, lets attempts that run come to their end, and waits until every
     /// operation is settled, released or left to the next driver, at most `patience`. Gives back
     /// how many were still at work then; their leases run out by themselves.
-    pub async fn stop(self, patience: Duration) -> usize {
+    pub async fn drain(&self, patience: Duration) -> usize {
         let context = &self.payments.context;
         self.payments.admission.close();
         context.stopping.cancel();
         context.drives.close();
-        let left = match tokio::time::timeout(patience, context.drives.wait()).await {
+        match tokio::time::timeout(patience, context.drives.wait()).await {
             Ok(()) => 0,
             Err(_elapsed) => context.drives.len(),
-        };
-        for arbiter in self.arbiters {
+        }
+    }
+}
+
+/// Actors end with the system that they were started in.
+impl Drop for ActorSystem {
+    fn drop(&mut self) {
+        for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        left
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{problem::Refused, server::HttpState};
 use crate::{
-    api_key,
+    api_key::{self, PlainKey},
     payment::{ApiKeyRole, MerchantId, Mode, ProblemCode},
     store::{ReadError, Store},
 };
@@ -39,7 +39,7 @@ impl ApiKeys {
     }
 
     async fn role(&self, key: &str) -> Result<Option<ApiKeyRole>, ReadError> {
-        if !api_key::is_well_formed(key) {
+        if PlainKey::parse(key).is_none() {
             return Ok(None);
         }
         let digest = api_key::digest(key);

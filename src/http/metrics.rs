@@ -3,9 +3,10 @@
 use actix_web::{HttpResponse, web};
 
 use super::server::HttpState;
+use crate::telemetry::Metrics;
 
 pub(super) async fn metrics(state: web::Data<HttpState>) -> HttpResponse {
     HttpResponse::Ok()
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .content_type(Metrics::CONTENT_TYPE)
         .body(state.metrics.encode())
 }

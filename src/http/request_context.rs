@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span};
 
-use super::{problem::Refused, server::HttpState};
+use super::{problem::Refused, routes, server::HttpState};
 use crate::payment::{ProblemCode, RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,7 +34,7 @@ pub(super) async fn with_context(
     let id: RequestId = state.environment.new_id();
     request.extensions_mut().insert(id);
     let (method, started) = (request.method().clone(), Instant::now());
-    let route = request.match_pattern();
+    let route = routes::name(request.match_pattern().as_deref());
     let http_request = request.request().clone();
     let span = info_span!("request", id = %id);
 
@@ -65,10 +65,10 @@ pub(super) async fn with_context(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    let route = route.as_deref().unwrap_or("unknown");
     state
         .metrics
-        .http_request(method.as_str(), route, status, took);
+        .http
+        .answered(route, method.as_str(), status, took);
     span.in_scope(|| {
         let ms = took.as_millis();
         info!(method = method.as_str(), route, status, ms, "answered");

@@ -1,48 +1,81 @@
-//! Every path and method that is served.
+//! Every path and method that is served: one table.
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    Route,
+    web::{self, ServiceConfig},
+};
 
 use super::{
     create_payment, events, get_payment, health, list_payments, metrics, problem, problem_pages,
 };
 
+/// A path, the methods it serves as the `Allow` header names them, and their handlers.
+struct Path {
+    pattern: &'static str,
+    allow: &'static str,
+    routes: fn() -> Vec<Route>,
+}
+
+const PATHS: [Path; 7] = [
+    Path {
+        pattern: "/payments",
+        allow: "GET, POST",
+        routes: || {
+            vec![
+                web::post().to(create_payment::create_payment),
+                web::get().to(list_payments::list_payments),
+            ]
+        },
+    },
+    Path {
+        pattern: "/payments/{id}",
+        allow: "GET",
+        routes: || vec![web::get().to(get_payment::get_payment)],
+    },
+    Path {
+        pattern: "/payments/{id}/events",
+        allow: "GET",
+        routes: || vec![web::get().to(events::list_events)],
+    },
+    Path {
+        pattern: "/healthz",
+        allow: "GET",
+        routes: || vec![web::get().to(health::healthz)],
+    },
+    Path {
+        pattern: "/readyz",
+        allow: "GET",
+        routes: || vec![web::get().to(health::readyz)],
+    },
+    Path {
+        pattern: "/metrics",
+        allow: "GET",
+        routes: || vec![web::get().to(metrics::metrics)],
+    },
+    Path {
+        pattern: "/problems/{code}",
+        allow: "GET",
+        routes: || vec![web::get().to(problem_pages::problem_page)],
+    },
+];
+
 pub(super) fn configure(service: &mut ServiceConfig) {
-    service
-        .service(
-            web::resource("/payments")
-                .route(web::post().to(create_payment::create_payment))
-                .route(web::get().to(list_payments::list_payments))
-                .default_service(web::to(|| problem::method_not_allowed("GET, POST"))),
-        )
-        .service(
-            web::resource("/payments/{id}")
-                .route(web::get().to(get_payment::get_payment))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .service(
-            web::resource("/payments/{id}/events")
-                .route(web::get().to(events::list_events))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .service(
-            web::resource("/healthz")
-                .route(web::get().to(health::healthz))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .service(
-            web::resource("/readyz")
-                .route(web::get().to(health::readyz))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .service(
-            web::resource("/metrics")
-                .route(web::get().to(metrics::metrics))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .service(
-            web::resource("/problems/{code}")
-                .route(web::get().to(problem_pages::problem_page))
-                .default_service(web::to(|| problem::method_not_allowed("GET"))),
-        )
-        .default_service(web::to(problem::not_found));
+    for path in PATHS {
+        let allow = path.allow;
+        let resource = (path.routes)().into_iter().fold(
+            web::resource(path.pattern)
+                .default_service(web::to(move || problem::method_not_allowed(allow))),
+            |resource, route| resource.route(route),
+        );
+        service.service(resource);
+    }
+    service.default_service(web::to(problem::not_found));
+}
+
+/// The name of a matched path in logs and metrics, so that no path of a client's becomes a label.
+pub(super) fn name(matched: Option<&str>) -> &'static str {
+    PATHS
+        .iter()
+        .find(|path| Some(path.pattern) == matched)
+        .map_or("unknown", |path| path.pattern)
 }

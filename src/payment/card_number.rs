@@ -3,31 +3,61 @@
 /// The shortest and longest card number, in digits (ISO/IEC 7812).
 const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// Whether `text` holds 13 to 19 digits, perhaps parted by single spaces or hyphens, that pass
-/// the Luhn check and stand free of other digits and letters.
+/// Whether `text` holds 13 to 19 digits, perhaps in groups parted by single spaces or hyphens, that
+/// pass the Luhn check and are not part of a word.
 pub fn contains_card_number(text: &str) -> bool {
-    let mut digits: Vec<u8> = Vec::new();
+    let mut groups: Vec<Vec<u8>> = Vec::new();
     let mut previous = ' ';
-    let mut after_letter = false;
-    // A closing sentinel, so that a number at the very end is looked at as well.
-    for character in text.chars().chain(std::iter::once('.')) {
-        if let Some(digit) = character.to_digit(10) {
-            if digits.is_empty() {
-                after_letter = previous.is_alphanumeric() || previous == '_';
+    let mut parted = false; // Whether one separator stands between the last group and here.
+    for character in text.chars() {
+        match character.to_digit(10) {
+            Some(digit) if previous.is_ascii_digit() => {
+                if let Some(group) = groups.last_mut() {
+                    group.push(digit as u8);
+                }
             }
-            digits.push(digit as u8);
-        } else if (character == ' ' || character == '-') && previous.is_ascii_digit() {
-            // One separator between groups keeps the number together.
-        } else {
-            let in_a_word = after_letter || character.is_alphanumeric() || character == '_';
-            if !in_a_word && is_card_number(&digits) {
-                return true;
+            Some(digit) => {
+                let in_a_word = previous.is_alphanumeric() || previous == '_';
+                if in_a_word || !parted {
+                    if hold_a_card_number(&groups) {
+                        return true;
+                    }
+                    groups.clear();
+                }
+                // Digits that follow a letter are a group too long to be part of any number.
+                let group = if in_a_word {
+                    vec![0; 1 + DIGITS.end()]
+                } else {
+                    vec![digit as u8]
+                };
+                groups.push(group);
             }
-            digits.clear();
+            None if previous.is_ascii_digit()
+                && (character.is_alphanumeric() || character == '_') =>
+            {
+                groups.pop();
+            }
+            None => {}
         }
+        parted = previous.is_ascii_digit() && (character == ' ' || character == '-');
         previous = character;
     }
-    false
+    hold_a_card_number(&groups)
+}
+
+/// Whether neighbouring groups, taken together, are a card number.
+fn hold_a_card_number(groups: &[Vec<u8>]) -> bool {
+    (0..groups.len()).any(|first| {
+        let mut digits = Vec::new();
+        // A body is full of short groups if its sender wants: no longer look than a number is long.
+        for group in groups.iter().skip(first).take(*DIGITS.end()) {
+            digits.extend_from_slice(group);
+            if is_card_number(&digits) {
+                return true;
+            }
+        }
+        false
+    })
 }
 
 fn is_card_number(digits: &[u8]) -> bool {
@@ -57,6 +87,8 @@ mod tests {
             "4242 4242 4242 4242",
             "5555-5555-5555-4444",
             "card: 378282246310005, thanks",
+            "4242 4242 4242 4242 is mine",
+            "order 7 4242-4242-4242-4242 2 pieces",
             "6011000990139424.",
         ] {
             assert!(contains_card_number(text), "{text}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultPlan, FaultRule, Latency};
 
-use crate::harness::{Bed, charge_with, eventually, io_kind, send};
+use super::harness::{Bed, charge_with, eventually, io_kind, send};
 
 async fn bed_with(rule: FaultRule) -> Bed {
     let bed = Bed::new().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule, Latency};
 
-use crate::harness::{Bed, CHARGE, charge_with, eventually, send};
+use super::harness::{Bed, CHARGE, charge_with, eventually, send};
 
 #[tokio::test]
 async fn the_same_request_again_gets_the_same_bytes_and_charges_once() {

@@ -5,7 +5,7 @@ use oncepay::sandbox::{Sandbox, SandboxConfig, SandboxError};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, charge_with, eventually};
+use super::harness::{Bed, charge_with, eventually};
 
 const FAULTS: &str = "/sandbox/faults";
 
@@ -184,7 +184,7 @@ async fn both_ports_have_the_own_side_and_only_the_main_one_the_provider() {
     for path in [FAULTS, "/sandbox/charges", "/sandbox/stats"] {
         let on_main = bed.own_side(Method::GET, path, "").await.expect(200);
         let on_control = bed.http.get(format!("{control}{path}"));
-        let on_control = crate::harness::send(on_control).await.unwrap().expect(200);
+        let on_control = super::harness::send(on_control).await.unwrap().expect(200);
         assert_eq!(on_main.body, on_control.body);
         bed.own_side(Method::PATCH, path, "").await.expect(405);
     }
@@ -192,7 +192,7 @@ async fn both_ports_have_the_own_side_and_only_the_main_one_the_provider() {
         .http
         .get(format!("{control}/v1/refunds"))
         .bearer_auth("sk");
-    crate::harness::send(provider).await.unwrap().expect(404);
+    super::harness::send(provider).await.unwrap().expect(404);
     bed.own_side(Method::GET, "/sandbox/unheard_of", "")
         .await
         .expect(404);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oncepay::sandbox::ChargeFilter;
 use serde_json::Value;
 
-use crate::harness::{Bed, Reply, charge_with};
+use super::harness::{Bed, Reply, charge_with};
 
 impl Bed {
     async fn pay_with(&self, payment_method: &str) -> Reply {

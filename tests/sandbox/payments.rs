@@ -3,7 +3,7 @@
 use oncepay::sandbox::{ChargeFilter, IntentStatus};
 use serde_json::json;
 
-use crate::harness::{Bed, Form, Reply, charge_with};
+use super::harness::{Bed, Form, Reply, charge_with};
 
 impl Bed {
     async fn act(&self, intent: &Reply, action: &str, form: Form<'_>) -> Reply {

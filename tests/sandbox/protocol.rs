@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, CHARGE, charge_with, send};
+use super::harness::{Bed, CHARGE, charge_with, send};
 
 #[tokio::test]
 async fn a_charge_is_shaped_as_stripe_shapes_it() {

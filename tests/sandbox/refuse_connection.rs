@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use oncepay::sandbox::{FaultKind, FaultPlan, FaultRule, Latency};
 use tokio::net::TcpStream;
 
-use crate::harness::{Bed, eventually, io_kind, send};
+use super::harness::{Bed, eventually, io_kind, send};
 
 impl Bed {
     /// Why the main port takes no connection, if it takes none.

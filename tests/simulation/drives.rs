@@ -209,9 +209,8 @@ fn rule_8_no_attempt_begins_that_could_outlive_the_lease_or_the_deadline() {
 fn rule_8_nothing_is_sent_once_the_provider_may_forget_the_key() {
     simulate_with(4 * MINUTE, |world| async move {
         (0..3).for_each(|_| {
-            world
-                .provider
-                .then(NOW, in_doubt(InDoubtReason::Timeout, None))
+            let outcome = in_doubt(InDoubtReason::Timeout, None);
+            world.provider.then(NOW, outcome);
         });
         assert!(matches!(world.pay("k").await, Ok(Reply::Processing(_))));
         let sent = world.provider.calls().len();
@@ -412,5 +411,17 @@ fn a_decline_spends_the_key() {
         assert_eq!(status, 402);
         assert_eq!(settled(world.pay("k").await), (402, body, true));
         assert_eq!(world.provider.calls().len(), 1);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_keys_in_a_row_leave_no_actor_behind() {
+    simulate(|world| async move {
+        for n in 0..100_000 {
+            settled(world.pay(&format!("k{n}")).await);
+        }
+        assert_eq!(world.provider.calls().len(), 100_000);
+        until(|| world.metrics.actors.key_actors_alive.get() == 0).await;
+        assert_eq!(world.metrics.actors.operations_in_flight.get(), 0);
     });
 }

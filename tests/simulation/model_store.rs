@@ -10,8 +10,8 @@ use oncepay::{
     environment::Environment,
     payment::{
         ApiKey, ApiKeyId, Effect, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
-        Operation, OperationChange, Payment, PaymentId, RecordedEvent, Scope, Standing, Timestamp,
-        apply,
+        Operation, OperationChange, OperationId, Payment, PaymentId, RecordedEvent, Scope,
+        Standing, Timestamp, apply,
     },
     store::{PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute, WriteError},
 };
@@ -32,6 +32,7 @@ pub(super) enum Fault {
 #[derive(Default)]
 struct Rows {
     by_scope: HashMap<Scope, (Operation, Payment)>,
+    scopes: HashMap<OperationId, Scope>,
     faults: VecDeque<Fault>,
     batches: Vec<usize>,
 }
@@ -64,10 +65,9 @@ impl ModelStore {
 
     /// Puts an operation there as a driver of another node left it.
     pub(super) fn plant(&self, operation: Operation, payment: Payment) {
-        self.rows
-            .lock()
-            .unwrap()
-            .by_scope
+        let mut rows = self.rows.lock().unwrap();
+        rows.scopes.insert(operation.id, scope(&operation));
+        rows.by_scope
             .insert(scope(&operation), (operation, payment));
     }
 
@@ -119,6 +119,7 @@ impl Store for ModelStore {
                 operation.lease_until = now.plus(lease);
                 operation.first_sent_at = now;
                 let (owner, id) = (operation.owner, operation.id);
+                rows.scopes.insert(id, scope(&operation));
                 let entry = rows.by_scope.entry(scope(&operation));
                 let (operation, payment) = entry.or_insert((operation, payment)).clone();
                 let applied = operation.owner == owner && operation.id == id;
@@ -141,8 +142,8 @@ impl Store for ModelStore {
         let now = self.environment.now();
         self.write(batch.len(), move |rows| {
             let change = |change: OperationChange| {
-                let mut all = rows.by_scope.values_mut();
-                let Some(row) = all.find(|(o, _)| o.id == change.operation_id) else {
+                let scope = rows.scopes.get(&change.operation_id);
+                let Some(row) = scope.and_then(|scope| rows.by_scope.get_mut(scope)) else {
                     return Err(WriteError::Rejected("no such operation".into()));
                 };
                 let effect = apply(&row.0, &row.1, &change, now);

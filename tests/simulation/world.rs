@@ -130,7 +130,7 @@ impl World {
 
     /// The server's graceful stop; gives back how many operations were still at work.
     pub(super) async fn stop(self, patience: Duration) -> usize {
-        self.system.stop(patience).await
+        self.system.drain(patience).await
     }
 }
 

@@ -1,0 +1,7 @@
+//! The HTTP contract, as a client meets it.
+
+mod errors;
+mod listing;
+mod operations;
+mod payments;
+mod trouble;
