@@ -1,4 +1,6 @@
 #![forbid(unsafe_code)]
+pub mod api_key;
+pub mod config;
 pub mod environment;
 pub mod payment;
 pub mod provider;

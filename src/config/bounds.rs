@@ -1,0 +1,83 @@
+//! The bounds of numbers, and what several settings must be together.
+
+use std::ops::RangeInclusive;
+
+use super::{Config, ConfigError};
+
+/// Between the end of an attempt and the end of the lease: time to commit what it brought.
+const COMMIT_MARGIN_MS: u64 = 10_000;
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        within("database_pool_max", self.database_pool_max, 1..=200)?;
+        if let Some(workers) = self.http_workers {
+            within("http_workers", workers.into(), 1..=256)?;
+        }
+        within("limits.in_flight_max", limits.in_flight_max, 1..=1_000_000)?;
+        within(
+            "limits.body_bytes_max",
+            limits.body_bytes_max,
+            1_024..=1_048_576,
+        )?;
+        within("limits.deadline_ms", limits.deadline_ms, 100..=300_000)?;
+        within(
+            "limits.shutdown_timeout_s",
+            limits.shutdown_timeout_s,
+            0..=600,
+        )?;
+        within("limits.batch_rows_max", limits.batch_rows_max, 1..=4_096)?;
+        within(
+            "limits.provider_calls_max",
+            limits.provider_calls_max,
+            1..=65_536,
+        )?;
+
+        for (place, provider) in self.providers.iter().enumerate() {
+            let setting = |field: &str| format!("providers[{place}].{field}");
+            let attempt = setting("attempt_timeout_ms");
+            within(
+                &attempt,
+                provider.attempt_timeout_ms,
+                10..=limits.deadline_ms,
+            )?;
+            let connect = setting("connect_timeout_ms");
+            let longest = provider.attempt_timeout_ms;
+            within(&connect, provider.connect_timeout_ms(), 1..=longest)?;
+            let retention = setting("key_retention_s");
+            within(&retention, provider.key_retention_s, 1..=2_592_000)?;
+        }
+        self.check_lease()
+    }
+
+    /// Rule 13 of the protocol: nobody takes an operation over while its driver may still be at it.
+    fn check_lease(&self) -> Result<(), ConfigError> {
+        let attempts = self.providers.iter().map(|p| p.attempt_timeout_ms);
+        let attempt_ms = u64::from(attempts.max().unwrap_or(0));
+        let deadline_ms = u64::from(self.limits.deadline_ms);
+        let least_s = (deadline_ms + attempt_ms + COMMIT_MARGIN_MS).div_ceil(1_000);
+        let lease_s = u64::from(self.limits.lease_s);
+        if (least_s..=3_600).contains(&lease_s) {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfBounds {
+            setting: "limits.lease_s".to_owned(),
+            value: lease_s,
+            bounds: format!(
+                "{least_s} to 3600: the deadline ({deadline_ms} ms), the longest attempt of a \
+                 provider ({attempt_ms} ms) and 10 s must fit into it"
+            ),
+        })
+    }
+}
+
+fn within(setting: &str, value: u32, bounds: RangeInclusive<u32>) -> Result<(), ConfigError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfBounds {
+        setting: setting.to_owned(),
+        value: value.into(),
+        bounds: format!("{} to {}", bounds.start(), bounds.end()),
+    })
+}
