@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
 pub mod api_key;
+pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod payment;
@@ -7,3 +8,4 @@ pub mod provider;
 pub mod resilience;
 pub mod sandbox;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,149 @@
+//! All that is counted, and its text for Prometheus. Start reading at [`Metrics`].
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::{HttpMetrics, ProviderMetrics, StoreMetrics};
+
+/// Built once at start and passed down, never a global. A clone counts into the same.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub http: HttpMetrics,
+    pub store: StoreMetrics,
+    pub provider: ProviderMetrics,
+    pub actors: ActorMetrics,
+    registry: Arc<Registry>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("oncepay");
+        Self {
+            http: HttpMetrics::registered(&mut registry),
+            store: StoreMetrics::registered(&mut registry),
+            provider: ProviderMetrics::registered(&mut registry),
+            actors: ActorMetrics::registered(&mut registry),
+            registry: Arc::new(registry),
+        }
+    }
+}
+
+impl Metrics {
+    /// The media type of what [`Self::encode`] gives.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// Everything, in the text format of OpenMetrics.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "the metrics cannot be written as text");
+        }
+        text
+    }
+}
+
+/// What lives in the actors.
+#[derive(Clone, Debug)]
+pub struct ActorMetrics {
+    /// Actors that serve a key now (`oncepay_key_actors_alive`).
+    pub key_actors_alive: Gauge,
+    /// Operations that were admitted and are not done (`oncepay_operations_in_flight`).
+    pub operations_in_flight: Gauge,
+    restarts: Family<ActorLabels, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ActorLabels {
+    actor: &'static str,
+}
+
+impl ActorMetrics {
+    fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            key_actors_alive: Gauge::default(),
+            operations_in_flight: Gauge::default(),
+            restarts: Family::default(),
+        };
+        registry.register(
+            "key_actors_alive",
+            "Actors that serve an idempotency key now",
+            metrics.key_actors_alive.clone(),
+        );
+        registry.register(
+            "operations_in_flight",
+            "Operations that were admitted and are not done",
+            metrics.operations_in_flight.clone(),
+        );
+        registry.register(
+            "actor_restarts",
+            "Actors that were started anew after a failure",
+            metrics.restarts.clone(),
+        );
+        metrics
+    }
+
+    /// An actor was started anew (`oncepay_actor_restarts_total`).
+    pub fn restarted(&self, actor: &'static str) {
+        self.restarts.get_or_create(&ActorLabels { actor }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{provider::Outcome, telemetry::BatchKind};
+
+    #[test]
+    fn what_is_counted_is_in_the_text_under_its_conventional_name() {
+        let metrics = Metrics::default();
+        let took = Duration::from_millis(7);
+        metrics.http.answered("/payments", "POST", 201, took);
+        metrics.http.answered("/payments", "BREW", 405, took);
+        metrics.http.payment_answered("succeeded");
+        metrics.store.written(BatchKind::Begin, 3, took);
+        let not_sent = crate::provider::NotSent {
+            reason: crate::provider::NotSentReason::RateLimited,
+            detail: String::new(),
+            retry_after: None,
+        };
+        metrics
+            .provider
+            .called("main", &Outcome::NotSent(not_sent), took);
+        let in_flight = metrics.provider.call_begins("main");
+        metrics.actors.key_actors_alive.inc();
+        metrics.actors.operations_in_flight.inc();
+        metrics.actors.restarted("db");
+
+        let text = metrics.encode();
+        for line in [
+            r#"oncepay_http_requests_total{route="/payments",method="POST",status="201"} 1"#,
+            r#"oncepay_http_requests_total{route="/payments",method="other",status="405"} 1"#,
+            r#"oncepay_http_request_duration_seconds_count{route="/payments",method="POST"} 1"#,
+            r#"oncepay_payment_answers_total{code="succeeded"} 1"#,
+            r#"oncepay_store_batch_rows_sum{kind="begin"} 3.0"#,
+            r#"oncepay_store_batch_rows_bucket{le="4.0",kind="begin"} 1"#,
+            r#"oncepay_store_batch_duration_seconds_count{kind="begin"} 1"#,
+            r#"oncepay_provider_outcomes_total{provider="main",kind="not_sent",reason="rate_limited"} 1"#,
+            r#"oncepay_provider_attempt_duration_seconds_count{provider="main"} 1"#,
+            r#"oncepay_provider_calls_in_flight{provider="main"} 1"#,
+            "oncepay_key_actors_alive 1",
+            "oncepay_operations_in_flight 1",
+            r#"oncepay_actor_restarts_total{actor="db"} 1"#,
+            "# UNIT oncepay_http_request_duration_seconds seconds",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        drop(in_flight);
+        let ended = r#"oncepay_provider_calls_in_flight{provider="main"} 0"#;
+        assert!(metrics.encode().contains(ended));
+    }
+}

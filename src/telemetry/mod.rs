@@ -1,0 +1,13 @@
+//! What an operator sees of a running process: logs and metrics.
+
+mod http_metrics;
+mod logs;
+mod metrics;
+mod provider_metrics;
+mod store_metrics;
+
+pub use http_metrics::HttpMetrics;
+pub use logs::{LogError, init_logs};
+pub use metrics::{ActorMetrics, Metrics};
+pub use provider_metrics::{CallInFlight, ProviderMetrics};
+pub use store_metrics::{BatchKind, StoreMetrics};
