@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+};
 
 use tempfile::TempDir;
 
@@ -15,6 +19,16 @@ fn oncepay(folder: &TempDir, args: &[&str], env: &[(&str, &str)]) -> Output {
         .current_dir(folder.path())
         .output()
         .unwrap()
+}
+
+/// A process that is killed when the test ends, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn folder() -> TempDir {
@@ -164,6 +178,68 @@ fn a_revoked_key_s_id_must_be_an_id() {
     assert!(err(&output).contains("key_"), "{}", err(&output));
 }
 
+#[test]
+fn a_sandbox_says_where_it_listens_and_ends_well_at_sigterm() {
+    let child = Command::new(env!("CARGO_BIN_EXE_oncepay"))
+        .args(["sandbox", "--listen", "127.0.0.1:0"])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = Running(child);
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.split("http://").nth(1).unwrap();
+    let address = address.split(',').next().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "GET /sandbox/charges HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"count\":0"), "{answer}");
+
+    let pid = child.0.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = oncepay(&folder(), &["sandbox", "--listen", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    assert!(
+        said.contains(&address) && said.contains("take another address"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_tells_which_provider_does_not_answer() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{free}");
+    let output = oncepay(&folder(), &["check", "--provider-url", &url], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let failed = format!("FAILED  provider stripe: {url}: ");
+    assert!(
+        out(&output).lines().any(|line| line.starts_with(&failed)),
+        "{}",
+        out(&output)
+    );
+}
+
 mod with_a_store {
     use super::*;
 
@@ -218,7 +294,8 @@ mod with_a_store {
     #[test]
     #[ignore = "the store is not wired yet"]
     fn check_with_no_settings_finds_all_well() {
-        let output = oncepay(&folder(), &["check"], &[]);
+        let folder = folder();
+        let output = oncepay(&folder, &["check"], &[]);
         assert_eq!(
             output.status.code(),
             Some(0),
@@ -231,6 +308,15 @@ mod with_a_store {
             "{}",
             out(&output)
         );
-        assert!(out(&output).contains("SQLite file oncepay.db answers"));
+        assert!(
+            out(&output).contains("oncepay.db does not exist yet"),
+            "{}",
+            out(&output)
+        );
+        assert_eq!(
+            folder.path().read_dir().unwrap().count(),
+            0,
+            "nothing was made"
+        );
     }
 }

@@ -1,16 +1,22 @@
 //! `oncepay check`: configuration and connections, a line for each finding.
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, runtime::Handle, time::timeout};
 use url::Url;
 
 use super::{
-    error::CliError, printer::Printer, routes::unreachable_routes, runtime, serve::ServeArgs,
-    wiring,
+    error::{CliError, in_one_line},
+    printer::Printer,
+    routes::unreachable_routes,
+    runtime,
+    serve::ServeArgs,
+    wiring::{self, StoreFinding},
 };
 use crate::{
     config::{Config, ProviderConfig, describe_database},
+    environment::Environment,
+    provider::Provider,
     store::Store,
 };
 
@@ -52,6 +58,10 @@ impl Findings<'_> {
 
 async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
     let store = check_store(config, findings).await?;
+    let providers = match wiring::build_providers(config, None, &Handle::current()) {
+        Ok(providers) => providers,
+        Err(error) => return findings.bad("providers", &in_one_line(&*error)),
+    };
     for provider in &config.providers {
         if config.uses_built_in_sandbox() {
             findings.good("provider sandbox", "built in; `oncepay serve` starts it")?;
@@ -60,7 +70,7 @@ async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliEr
         }
     }
     match store {
-        Some(store) => check_routes(config, &*store, findings).await,
+        Some(store) => check_routes(&providers, &*store, findings).await,
         None => Ok(()),
     }
 }
@@ -70,20 +80,33 @@ async fn check_store(
     findings: &mut Findings<'_>,
 ) -> Result<Option<Arc<dyn Store>>, CliError> {
     let database = describe_database(&config.database_url);
-    let opened = match wiring::open_store(config).await {
-        Ok(store) => store.ping().await.map(|()| store).map_err(Into::into),
-        Err(error) => Err(error),
+    let environment = Environment::of_the_machine();
+    let inspected = match wiring::inspect_store(config, &environment).await {
+        Ok(StoreFinding::UpToDate(store)) => match store.ping().await {
+            Ok(()) => Ok(StoreFinding::UpToDate(store)),
+            Err(error) => Err(error.into()),
+        },
+        other => other,
     };
-    match opened {
-        Ok(store) => {
+    let found = match inspected {
+        Ok(StoreFinding::UpToDate(store)) => {
             findings.good("store", &format!("{database} answers"))?;
-            Ok(Some(store))
+            return Ok(Some(store));
+        }
+        Ok(StoreFinding::Pending(migrations)) => format!(
+            "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
+            migrations.join(", ")
+        ),
+        Ok(StoreFinding::ToBeMade) => {
+            format!("{database} does not exist yet; `oncepay serve` makes it")
         }
         Err(error) => {
             findings.bad("store", &format!("{database}: {}", in_one_line(&*error)))?;
-            Ok(None)
+            return Ok(None);
         }
-    }
+    };
+    findings.good("store", &found)?;
+    Ok(None)
 }
 
 /// Opens a connection and closes it: a call could cost something, or be refused for its content.
@@ -117,16 +140,13 @@ async fn check_provider(
     }
 }
 
+/// Whether every unsettled operation still finds the provider that it went to.
 async fn check_routes(
-    config: &Config,
+    providers: &[Arc<dyn Provider>],
     store: &dyn Store,
     findings: &mut Findings<'_>,
 ) -> Result<(), CliError> {
     let what = "unsettled operations";
-    let providers = match wiring::build_providers(config, None) {
-        Ok(providers) => providers,
-        Err(error) => return findings.bad("providers", &in_one_line(&*error)),
-    };
     let unsettled = match store.unsettled_routes().await {
         Ok(unsettled) => unsettled,
         Err(error) => return findings.bad(what, &in_one_line(&error)),
@@ -141,16 +161,4 @@ async fn check_routes(
         findings.good(what, &format!("{count}, each with its provider"))?;
     }
     Ok(())
-}
-
-/// An error and its causes.
-fn in_one_line(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -1,10 +1,11 @@
 //! What can go wrong on the command line, and what a person does about it.
 
-use std::{io, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr};
 
 use super::wiring::WiringError;
 use crate::{
     config::ConfigError,
+    sandbox::SandboxError,
     store::{ReadError, WriteError},
     telemetry::LogError,
 };
@@ -31,12 +32,8 @@ pub(super) enum CliError {
     Read(#[from] ReadError),
     #[error("the store failed while it was written to")]
     Write(#[from] WriteError),
-    #[error("the sandbox cannot listen on {listen}")]
-    Sandbox {
-        listen: SocketAddr,
-        #[source]
-        source: WiringError,
-    },
+    #[error("the sandbox cannot start")]
+    Sandbox(#[from] SandboxError),
     #[error("the providers cannot be used")]
     Providers(#[source] WiringError),
     #[error("serving failed on {listen}")]
@@ -80,7 +77,7 @@ impl CliError {
             Self::Write(_) => {
                 "see whether the database runs, then try again: nothing is made twice"
             }
-            Self::Sandbox { .. } => "take another address, or stop what listens there",
+            Self::Sandbox(_) => "take another address, or stop what listens there",
             Self::Serve { .. } => "take another --listen address, or stop what listens there",
             Self::Routes(_) => {
                 "configure these providers as they were; `retired = true` keeps one only for settling"
@@ -96,4 +93,16 @@ impl CliError {
         };
         Some(advice.to_owned())
     }
+}
+
+/// An error and its causes.
+pub(super) fn in_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
 }

@@ -11,8 +11,8 @@ pub(super) fn run(args: &StoreArgs, printer: &mut Printer) -> Result<(), CliErro
         database: database.clone(),
         source,
     })?;
-    for line in done {
-        printer.result(&line)?;
+    for migration in done {
+        printer.result(&migration)?;
     }
     printer.note(&format!("{database} is up to date"));
     Ok(())

@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 use error::CliError;
 use printer::Printer;
 
-use crate::{config::describe_database, store::Store};
+use crate::{config::describe_database, environment::Environment, store::Store};
 
 /// A payment API that charges a customer once, whatever fails.
 ///
@@ -104,7 +104,7 @@ fn store_command(
 ) -> Result<(), CliError> {
     let config = args.load()?;
     runtime::io()?.block_on(async {
-        let opened = wiring::open_store(&config).await;
+        let opened = wiring::open_store(&config, &Environment::of_the_machine()).await;
         let store = opened.map_err(|source| CliError::Store {
             database: describe_database(&config.database_url),
             source,

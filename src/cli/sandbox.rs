@@ -37,11 +37,8 @@ pub(super) fn run(args: &SandboxArgs, printer: &mut Printer) -> Result<(), CliEr
             args.secret.clone(),
             &environment,
         );
-        let sandbox = started.await.map_err(|source| CliError::Sandbox {
-            listen: args.listen,
-            source,
-        })?;
-        let (address, control) = (sandbox.address, sandbox.control_address);
+        let sandbox = started.await?;
+        let (address, control) = (sandbox.address(), sandbox.control_address());
         printer.result(&format!(
             "the sandbox listens on http://{address}, and with its own side also on http://{control}"
         ))?;
@@ -52,6 +49,7 @@ pub(super) fn run(args: &SandboxArgs, printer: &mut Printer) -> Result<(), CliEr
             "what it has charged: curl http://{control}/sandbox/charges"
         ))?;
         stop.cancelled().await;
+        sandbox.stop().await;
         Ok(())
     })
 }

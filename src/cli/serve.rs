@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use clap::Args;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,12 +14,13 @@ use super::{
     runtime,
     settings::StoreArgs,
     signals, wiring,
-    wiring::{Parts, RunningSandbox},
+    wiring::Parts,
 };
 use crate::{
-    config::{Config, Flags, describe_database},
+    config::{Config, Flags, SandboxConfig, describe_database},
     environment::Environment,
     provider::Provider,
+    sandbox::Sandbox,
     store::Store,
     telemetry::{Metrics, init_logs},
 };
@@ -51,7 +52,7 @@ impl ServeArgs {
 struct Foundation {
     store: Arc<dyn Store>,
     providers: Vec<Arc<dyn Provider>>,
-    sandbox: Option<RunningSandbox>,
+    sandbox: Option<Sandbox>,
     welcome: Welcome,
 }
 
@@ -78,7 +79,7 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
         welcome,
     } = foundation;
     let configured = config.listen;
-    let sandbox_address = sandbox.as_ref().map(|sandbox| sandbox.address);
+    let sandbox_address = sandbox.as_ref().map(Sandbox::address);
     let parts = Parts {
         config,
         environment,
@@ -117,22 +118,23 @@ async fn found_unless(
 }
 
 async fn found(config: &Config, environment: &Environment) -> Result<Foundation, CliError> {
-    let store = wiring::open_store(config)
+    let store = wiring::open_store(config, environment)
         .await
         .map_err(|source| CliError::Store {
             database: describe_database(&config.database_url),
             source,
         })?;
     let sandbox = if config.uses_built_in_sandbox() {
-        let listen = config.sandbox.listen;
-        let started =
-            wiring::start_sandbox(listen, config.sandbox.control_listen, None, environment).await;
-        Some(started.map_err(|source| CliError::Sandbox { listen, source })?)
+        let SandboxConfig {
+            listen,
+            control_listen,
+        } = config.sandbox;
+        Some(wiring::start_sandbox(listen, control_listen, None, environment).await?)
     } else {
         None
     };
-    let providers =
-        wiring::build_providers(config, sandbox.as_ref()).map_err(CliError::Providers)?;
+    let providers = wiring::build_providers(config, sandbox.as_ref(), &Handle::current())
+        .map_err(CliError::Providers)?;
     let unsettled = store.unsettled_routes().await?;
     let profiles = providers.iter().map(|provider| provider.profile());
     let unreachable = unreachable_routes(&unsettled, profiles);

@@ -1,52 +1,102 @@
 //! Where the command line meets the floors below: each function builds one of them.
 
-use std::{any::Any, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::error::in_one_line;
 use crate::{
-    config::Config, environment::Environment, provider::Provider, store::Store, telemetry::Metrics,
+    config::Config,
+    environment::Environment,
+    provider::{
+        Provider,
+        stripe::{StripeProvider, StripeSettings},
+    },
+    sandbox::{Sandbox, SandboxConfig, SandboxError},
+    store::Store,
+    telemetry::Metrics,
 };
 
 /// Why a part could not be built, in that part's own words.
 pub(super) type WiringError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens the store, its schema brought up to date. On the I/O runtime: the connections stay there.
-pub(super) async fn open_store(_config: &Config) -> Result<Arc<dyn Store>, WiringError> {
+pub(super) async fn open_store(
+    _config: &Config,
+    _environment: &Environment,
+) -> Result<Arc<dyn Store>, WiringError> {
     Err("this build has no store".into())
 }
 
-/// Brings the schema up to date and says, a line each, what was done.
+/// What there is before anything is made or changed.
+#[expect(dead_code, reason = "made by the store")]
+pub(super) enum StoreFinding {
+    UpToDate(Arc<dyn Store>),
+    /// It answers, and lacks these migrations.
+    Pending(Vec<String>),
+    /// There is no file, and the URL says to make one.
+    ToBeMade,
+}
+
+/// Looks at the store and leaves it as it is.
+pub(super) async fn inspect_store(
+    _config: &Config,
+    _environment: &Environment,
+) -> Result<StoreFinding, WiringError> {
+    Err("this build has no store".into())
+}
+
+/// Brings the schema up to date and gives the names of the migrations that were run.
 pub(super) async fn migrate(_config: &Config) -> Result<Vec<String>, WiringError> {
     Err("this build has no store".into())
 }
 
-/// A sandbox that runs until this is dropped.
-pub(super) struct RunningSandbox {
-    pub(super) address: SocketAddr,
-    pub(super) control_address: SocketAddr,
-    _running: Box<dyn Any + Send>,
-}
-
-/// Starts a sandbox on the I/O runtime. Without `secret` it takes any.
+/// Starts a sandbox on the I/O runtime; it runs until it is dropped. Without `secret` it takes any.
 pub(super) async fn start_sandbox(
-    _listen: SocketAddr,
-    _control_listen: Option<SocketAddr>,
-    _secret: Option<SecretString>,
-    _environment: &Environment,
-) -> Result<RunningSandbox, WiringError> {
-    Err("this build has no sandbox".into())
+    listen: SocketAddr,
+    control_listen: Option<SocketAddr>,
+    secret: Option<SecretString>,
+    environment: &Environment,
+) -> Result<Sandbox, SandboxError> {
+    let seed = u64::from_le_bytes(environment.random_bytes());
+    let clock = Arc::clone(&environment.clock);
+    let now = Arc::new(move || clock.now().as_micros());
+    Sandbox::start(SandboxConfig {
+        control_listen,
+        secret,
+        ..SandboxConfig::new(listen, seed, now)
+    })
+    .await
 }
 
-/// Builds every configured provider, retired ones too. The built-in sandbox's address is that at
-/// which it listens, whatever its setting says.
+/// Builds every configured provider, retired ones too, with their connections on `io`. The built-in
+/// sandbox's address is that at which it listens, whatever its setting says.
 pub(super) fn build_providers(
-    _config: &Config,
-    _sandbox: Option<&RunningSandbox>,
+    config: &Config,
+    sandbox: Option<&Sandbox>,
+    io: &Handle,
 ) -> Result<Vec<Arc<dyn Provider>>, WiringError> {
-    Err("this build has no provider".into())
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for provider in &config.providers {
+        let base_url = match sandbox {
+            Some(sandbox) => format!("http://{}", sandbox.address()),
+            None => provider.url.clone(),
+        };
+        let settings = StripeSettings {
+            account: provider.account.clone(),
+            mode: provider.mode,
+            attempt_timeout: provider.attempt_timeout(),
+            connect_timeout: provider.connect_timeout(),
+            key_retention: provider.key_retention(),
+            ..StripeSettings::new(&*provider.name, base_url, provider.secret.clone())
+        };
+        let built = StripeProvider::new(settings, io.clone())
+            .map_err(|error| format!("provider {:?}: {}", provider.name, in_one_line(&error)))?;
+        providers.push(Arc::new(built));
+    }
+    Ok(providers)
 }
 
 /// All that serving takes.
