@@ -244,7 +244,6 @@ mod with_a_store {
     use super::*;
 
     #[test]
-    #[ignore = "the store is not wired yet"]
     fn a_key_is_made_listed_and_revoked() {
         let folder = folder();
         let made = oncepay(&folder, &["keys", "create"], &[]);
@@ -274,7 +273,6 @@ mod with_a_store {
     }
 
     #[test]
-    #[ignore = "the store is not wired yet"]
     fn a_mistyped_database_path_makes_no_file() {
         let folder = folder();
         let output = oncepay(
@@ -292,7 +290,6 @@ mod with_a_store {
     }
 
     #[test]
-    #[ignore = "the store is not wired yet"]
     fn check_with_no_settings_finds_all_well() {
         let folder = folder();
         let output = oncepay(&folder, &["check"], &[]);

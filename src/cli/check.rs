@@ -81,18 +81,17 @@ async fn check_store(
 ) -> Result<Option<Arc<dyn Store>>, CliError> {
     let database = describe_database(&config.database_url);
     let environment = Environment::of_the_machine();
-    let inspected = match wiring::inspect_store(config, &environment).await {
+    let found = match wiring::inspect_store(config, &environment).await {
         Ok(StoreFinding::UpToDate(store)) => match store.ping().await {
-            Ok(()) => Ok(StoreFinding::UpToDate(store)),
-            Err(error) => Err(error.into()),
+            Ok(()) => {
+                findings.good("store", &format!("{database} answers"))?;
+                return Ok(Some(store));
+            }
+            Err(error) => {
+                findings.bad("store", &format!("{database}: {}", in_one_line(&error)))?;
+                return Ok(None);
+            }
         },
-        other => other,
-    };
-    let found = match inspected {
-        Ok(StoreFinding::UpToDate(store)) => {
-            findings.good("store", &format!("{database} answers"))?;
-            return Ok(Some(store));
-        }
         Ok(StoreFinding::Pending(migrations)) => format!(
             "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
             migrations.join(", ")
@@ -101,7 +100,7 @@ async fn check_store(
             format!("{database} does not exist yet; `oncepay serve` makes it")
         }
         Err(error) => {
-            findings.bad("store", &format!("{database}: {}", in_one_line(&*error)))?;
+            findings.bad("store", &format!("{database}: {}", in_one_line(&error)))?;
             return Ok(None);
         }
     };

@@ -6,7 +6,7 @@ use super::wiring::WiringError;
 use crate::{
     config::ConfigError,
     sandbox::SandboxError,
-    store::{ReadError, WriteError},
+    store::{ReadError, StoreStartError, WriteError},
     telemetry::LogError,
 };
 
@@ -26,7 +26,7 @@ pub(super) enum CliError {
     Store {
         database: String,
         #[source]
-        source: WiringError,
+        source: StoreStartError,
     },
     #[error("the store failed while it was read")]
     Read(#[from] ReadError),

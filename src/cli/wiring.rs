@@ -15,7 +15,7 @@ use crate::{
         stripe::{StripeProvider, StripeSettings},
     },
     sandbox::{Sandbox, SandboxConfig, SandboxError},
-    store::Store,
+    store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
 };
 
@@ -24,14 +24,13 @@ pub(super) type WiringError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens the store, its schema brought up to date. On the I/O runtime: the connections stay there.
 pub(super) async fn open_store(
-    _config: &Config,
-    _environment: &Environment,
-) -> Result<Arc<dyn Store>, WiringError> {
-    Err("this build has no store".into())
+    config: &Config,
+    environment: &Environment,
+) -> Result<Arc<dyn Store>, StoreStartError> {
+    store::open(store_settings(config, environment, true)?).await
 }
 
 /// What there is before anything is made or changed.
-#[expect(dead_code, reason = "made by the store")]
 pub(super) enum StoreFinding {
     UpToDate(Arc<dyn Store>),
     /// It answers, and lacks these migrations.
@@ -42,15 +41,40 @@ pub(super) enum StoreFinding {
 
 /// Looks at the store and leaves it as it is.
 pub(super) async fn inspect_store(
-    _config: &Config,
-    _environment: &Environment,
-) -> Result<StoreFinding, WiringError> {
-    Err("this build has no store".into())
+    config: &Config,
+    environment: &Environment,
+) -> Result<StoreFinding, StoreStartError> {
+    let settings = store_settings(config, environment, false)?;
+    if let StoreUrl::Sqlite { path, create: true } = &settings.url
+        && !path.exists()
+    {
+        return Ok(StoreFinding::ToBeMade);
+    }
+    let pending = store::pending_migrations(&settings.url).await?;
+    if pending.is_empty() {
+        store::open(settings).await.map(StoreFinding::UpToDate)
+    } else {
+        Ok(StoreFinding::Pending(pending))
+    }
 }
 
 /// Brings the schema up to date and gives the names of the migrations that were run.
-pub(super) async fn migrate(_config: &Config) -> Result<Vec<String>, WiringError> {
-    Err("this build has no store".into())
+pub(super) async fn migrate(config: &Config) -> Result<Vec<String>, StoreStartError> {
+    store::migrate(&StoreUrl::parse(&config.database_url)?).await
+}
+
+fn store_settings(
+    config: &Config,
+    environment: &Environment,
+    migrate: bool,
+) -> Result<StoreSettings, StoreStartError> {
+    Ok(StoreSettings {
+        url: StoreUrl::parse(&config.database_url)?,
+        pool_max: config.database_pool_max,
+        migrate,
+        allow_unsafe: false,
+        environment: environment.clone(),
+    })
 }
 
 /// Starts a sandbox on the I/O runtime; it runs until it is dropped. Without `secret` it takes any.
