@@ -224,6 +224,23 @@ fn an_address_that_is_taken_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_server_whose_port_is_taken_makes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = folder();
+    let output = oncepay(&folder, &["serve", "--listen", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = err(&output);
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    assert!(said.contains("take another --listen"), "{said}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    assert_eq!(out(&output), "");
+}
+
+#[test]
 fn check_tells_which_provider_does_not_answer() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()

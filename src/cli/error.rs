@@ -36,12 +36,14 @@ pub(super) enum CliError {
     Sandbox(#[from] SandboxError),
     #[error("the providers cannot be used")]
     Providers(#[source] WiringError),
-    #[error("serving failed on {listen}")]
-    Serve {
+    #[error("the HTTP API cannot listen on {listen}")]
+    Listen {
         listen: SocketAddr,
         #[source]
-        source: WiringError,
+        source: io::Error,
     },
+    #[error("serving failed")]
+    Serve(#[source] WiringError),
     #[error("unsettled operations need a provider that is configured no longer: {}", .0.join("; "))]
     Routes(Vec<String>),
     #[error("{name:?} is no name for a merchant")]
@@ -78,7 +80,7 @@ impl CliError {
                 "see whether the database runs, then try again: nothing is made twice"
             }
             Self::Sandbox(_) => "take another address, or stop what listens there",
-            Self::Serve { .. } => "take another --listen address, or stop what listens there",
+            Self::Listen { .. } => "take another --listen address, or stop what listens there",
             Self::Routes(_) => {
                 "configure these providers as they were; `retired = true` keeps one only for settling"
             }
@@ -89,7 +91,10 @@ impl CliError {
                 return Some(format!("make it with `oncepay merchants create {name}`"));
             }
             Self::UnknownKey { .. } => "`oncepay keys list` shows the ids",
-            Self::Providers(_) | Self::DisabledMerchant { .. } | Self::Output(_) => return None,
+            Self::Providers(_)
+            | Self::Serve(_)
+            | Self::DisabledMerchant { .. }
+            | Self::Output(_) => return None,
         };
         Some(advice.to_owned())
     }

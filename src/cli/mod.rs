@@ -12,6 +12,7 @@ mod first_start;
 mod keys;
 mod merchants;
 mod migrate;
+mod port;
 mod printer;
 mod routes;
 mod runtime;

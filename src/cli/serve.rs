@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::CliError,
     first_start::{self, Welcome},
+    port::Port,
     printer::Printer,
     routes::unreachable_routes,
     runtime,
@@ -68,6 +69,7 @@ pub(super) fn run(args: &ServeArgs, printer: &mut Printer) -> Result<(), CliErro
 
 fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliError> {
     let stop = signals::stop_on_signal(io.handle())?;
+    let port = Port::take(config.listen)?;
     let environment = Environment::of_the_machine();
     let Some(foundation) = io.block_on(found_unless(&stop, &config, &environment))? else {
         return Ok(());
@@ -78,7 +80,6 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
         sandbox,
         welcome,
     } = foundation;
-    let configured = config.listen;
     let sandbox_address = sandbox.as_ref().map(Sandbox::address);
     let parts = Parts {
         config,
@@ -89,6 +90,7 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
         io: io.handle().clone(),
         stop,
     };
+    let listener = port.open(io.handle())?;
     let listening = |listen| {
         for line in welcome.lines(listen, sandbox_address) {
             if let Err(error) = printer.result(&line) {
@@ -97,12 +99,9 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
             }
         }
     };
-    let served = actix::System::new().block_on(wiring::serve(parts, listening));
+    let served = actix::System::new().block_on(wiring::serve(parts, listener, listening));
     drop(sandbox); // After the last call to it.
-    served.map_err(|source| CliError::Serve {
-        listen: configured,
-        source,
-    })
+    served.map_err(CliError::Serve)
 }
 
 /// Lays the foundation; `None` when the process is told to stop before it stands.

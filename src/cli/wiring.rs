@@ -1,6 +1,9 @@
 //! Where the command line meets the floors below: each function builds one of them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
@@ -138,10 +141,11 @@ pub(super) struct Parts {
 }
 
 /// Runs actors and HTTP in the actix system that it is called in, until `stop` is cancelled and what
-/// was under way has ended or `limits.shutdown_timeout_s` have passed. Calls `listening` once the
-/// port is open.
+/// was under way has ended or `limits.shutdown_timeout_s` have passed. Calls `listening` once requests
+/// are served on `listener`.
 pub(super) async fn serve(
     _parts: Parts,
+    _listener: TcpListener,
     _listening: impl FnOnce(SocketAddr),
 ) -> Result<(), WiringError> {
     Err("this build has no HTTP server".into())
