@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-pub mod actors;
 pub mod api_key;
+pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod http;

@@ -42,10 +42,10 @@ impl Config {
                 10..=limits.deadline_ms,
             )?;
             let connect = setting("connect_timeout_ms");
-            let longest = provider.attempt_timeout_ms;
+            let longest = provider.attempt_timeout_ms.saturating_sub(1);
             within(&connect, provider.connect_timeout_ms(), 1..=longest)?;
             let retention = setting("key_retention_s");
-            within(&retention, provider.key_retention_s, 1..=2_592_000)?;
+            within(&retention, provider.key_retention_s, 1..=86_400)?;
         }
         self.check_lease()
     }

@@ -33,9 +33,9 @@ pub struct ProviderConfig {
     #[serde(deserialize_with = "read::secret")]
     pub secret: SecretString,
     /// Which account of the provider the secret belongs to, if that needs telling. A new secret of
-    /// the same account may come at any time; another account is another provider. Default: empty.
-    #[serde(default)]
-    pub account: String,
+    /// the same account may come at any time; another account is another provider. No default.
+    #[serde(default, deserialize_with = "read::text")]
+    pub account: Option<String>,
     /// The one mode that it serves, `live` or `test`. Default: as the secret says it, which
     /// holds `_live_` or `_test_`; both for any other secret, which only a sandbox takes.
     #[serde(default, deserialize_with = "read::mode")]
@@ -43,12 +43,13 @@ pub struct ProviderConfig {
     /// Time limit of one attempt, in milliseconds: 10 to `limits.deadline_ms`. Default: 10,000.
     #[serde(default = "default_attempt_timeout_ms")]
     pub attempt_timeout_ms: u32,
-    /// Time limit of connecting, in milliseconds: 1 to `attempt_timeout_ms`. Default: 2,000, or
-    /// `attempt_timeout_ms` if that is less.
+    /// Time limit of connecting, in milliseconds: less than `attempt_timeout_ms`, so that a dead
+    /// address is known to have got nothing. Default: 2,000, or half of `attempt_timeout_ms` if that is
+    /// less.
     #[serde(default)]
     connect_timeout_ms: Option<u32>,
-    /// How long it is sure to remember an idempotency key, in seconds: 1 to 2,592,000 (30 days). We
-    /// stop sending an hour before its end. Default: 86,400.
+    /// How long it is sure to remember an idempotency key, in seconds: 1 to 86,400. We stop sending
+    /// an hour before its end. Default: 86,400.
     #[serde(default = "default_key_retention_s")]
     pub key_retention_s: u32,
     /// Whether it gets no new payments, and is kept only to settle those that it has. Default: false.
@@ -70,7 +71,7 @@ impl ProviderConfig {
             name: name.to_owned(),
             url,
             secret,
-            account: String::new(),
+            account: None,
             mode: None,
             attempt_timeout_ms: default_attempt_timeout_ms(),
             connect_timeout_ms: None,
@@ -92,7 +93,7 @@ impl ProviderConfig {
     }
 
     pub(super) fn connect_timeout_ms(&self) -> u32 {
-        let default = self.attempt_timeout_ms.min(2_000);
+        let default = 2_000.min(self.attempt_timeout_ms / 2);
         self.connect_timeout_ms.unwrap_or(default)
     }
 
@@ -106,10 +107,17 @@ impl ProviderConfig {
         if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
             return refused("name", "must be 1 to 32 of a-z, 0-9, _ and -");
         }
-        if let Err(problem) = parse_base_url(&self.url) {
-            return refused("url", problem);
-        }
+        let url = match parse_base_url(&self.url) {
+            Ok(url) => url,
+            Err(problem) => return refused("url", problem),
+        };
         let secret = self.secret.expose_secret();
+        if url.scheme() == "http" && mode_of_secret(secret) == Some(Mode::Live) {
+            return refused(
+                "url",
+                "must begin with https://, for the secret is a live one",
+            );
+        }
         if secret.is_empty() || !secret.bytes().all(|c| c.is_ascii_graphic()) {
             return refused("secret", "must be visible ASCII characters, at least one");
         }

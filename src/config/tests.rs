@@ -215,10 +215,13 @@ fn an_attempt_fits_into_the_deadline_and_connecting_into_the_attempt() {
     );
     let quick = TWO.replace("retired = true", "attempt_timeout_ms = 500");
     let config = load(&[], &quick).unwrap();
-    assert_eq!(config.providers[1].connect_timeout().as_millis(), 500);
+    assert_eq!(config.providers[1].connect_timeout().as_millis(), 250);
     assert_eq!(config.providers[0].connect_timeout().as_millis(), 2_000);
-    let text = refusal(&[], &quick.replace("500", "500\nconnect_timeout_ms = 501"));
-    assert!(text.contains("connect_timeout_ms is 501"), "{text}");
+    let text = refusal(&[], &quick.replace("500", "500\nconnect_timeout_ms = 500"));
+    assert!(
+        text.contains("connect_timeout_ms is 500, but must be 1 to 499"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -274,6 +277,15 @@ fn a_provider_elsewhere_needs_a_secret_and_a_sandbox_beside_us_does_not() {
         "{password}"
     );
     assert!(!password.contains("hidden"));
+}
+
+#[test]
+fn a_live_secret_is_not_sent_in_the_clear() {
+    let text = refusal(&[], &TWO.replace("https://old", "http://old"));
+    assert_eq!(
+        text,
+        "providers[1].url must begin with https://, for the secret is a live one"
+    );
 }
 
 #[test]

@@ -5,6 +5,24 @@
 //! **Invariant:** nothing outside `store` names diesel.
 //! **Invariant:** every write is idempotent, so a commit whose fate is unknown is simply run again.
 
+mod batch;
+mod decide;
+mod errors;
+mod migrations;
+mod open;
+mod postgres;
+mod queries;
+mod rows;
+mod schema;
+mod sqlite;
+mod tasks;
+
+pub use errors::StoreStartError;
+pub use migrations::{migrate, pending_migrations};
+pub use open::{StoreSettings, StoreUrl, open};
+pub use postgres::{PostgresSettings, PostgresStore};
+pub use sqlite::{SqliteSettings, SqliteStore};
+
 use futures_util::future::BoxFuture;
 
 use crate::payment::{

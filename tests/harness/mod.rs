@@ -1,32 +1,3 @@
-//! Builds a world in one call: a database of its own, the sandbox, and a server process.
+//! What integration tests stand on.
 
-mod answer;
-mod database;
-mod process;
-mod world;
-
-pub(crate) use answer::Answer;
-pub(crate) use database::Backend;
-pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
-
-/// Makes a test of a story for each of the two stores.
-macro_rules! on_both_stores {
-    ($($(#[$meta:meta])* $story:ident)+) => {
-        $(
-            mod $story {
-                $(#[$meta])*
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn on_sqlite() {
-                    super::$story($crate::harness::Backend::Sqlite).await;
-                }
-
-                $(#[$meta])*
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn on_postgres() {
-                    super::$story($crate::harness::Backend::Postgres).await;
-                }
-            }
-        )+
-    };
-}
-pub(crate) use on_both_stores;
+pub mod postgres;

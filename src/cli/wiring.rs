@@ -1,0 +1,152 @@
+//! Where the command line meets the floors below: each function builds one of them.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::error::in_one_line;
+use crate::{
+    config::Config,
+    environment::Environment,
+    provider::{
+        Provider,
+        stripe::{StripeProvider, StripeSettings},
+    },
+    sandbox::{Sandbox, SandboxConfig, SandboxError},
+    store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
+    telemetry::Metrics,
+};
+
+/// Why a part could not be built, in that part's own words.
+pub(super) type WiringError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Opens the store, its schema brought up to date. On the I/O runtime: the connections stay there.
+pub(super) async fn open_store(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Arc<dyn Store>, StoreStartError> {
+    store::open(store_settings(config, environment, true)?).await
+}
+
+/// What there is before anything is made or changed.
+pub(super) enum StoreFinding {
+    UpToDate(Arc<dyn Store>),
+    /// It answers, and lacks these migrations.
+    Pending(Vec<String>),
+    /// There is no file, and the URL says to make one.
+    ToBeMade,
+}
+
+/// Looks at the store and leaves it as it is.
+pub(super) async fn inspect_store(
+    config: &Config,
+    environment: &Environment,
+) -> Result<StoreFinding, StoreStartError> {
+    let settings = store_settings(config, environment, false)?;
+    if let StoreUrl::Sqlite { path, create: true } = &settings.url
+        && !path.exists()
+    {
+        return Ok(StoreFinding::ToBeMade);
+    }
+    let pending = store::pending_migrations(&settings.url).await?;
+    if pending.is_empty() {
+        store::open(settings).await.map(StoreFinding::UpToDate)
+    } else {
+        Ok(StoreFinding::Pending(pending))
+    }
+}
+
+/// Brings the schema up to date and gives the names of the migrations that were run.
+pub(super) async fn migrate(config: &Config) -> Result<Vec<String>, StoreStartError> {
+    store::migrate(&StoreUrl::parse(&config.database_url)?).await
+}
+
+fn store_settings(
+    config: &Config,
+    environment: &Environment,
+    migrate: bool,
+) -> Result<StoreSettings, StoreStartError> {
+    Ok(StoreSettings {
+        url: StoreUrl::parse(&config.database_url)?,
+        pool_max: config.database_pool_max,
+        migrate,
+        allow_unsafe: false,
+        environment: environment.clone(),
+    })
+}
+
+/// Starts a sandbox on the I/O runtime; it runs until it is dropped. Without `secret` it takes any.
+pub(super) async fn start_sandbox(
+    listen: SocketAddr,
+    control_listen: Option<SocketAddr>,
+    secret: Option<SecretString>,
+    environment: &Environment,
+) -> Result<Sandbox, SandboxError> {
+    let seed = u64::from_le_bytes(environment.random_bytes());
+    let clock = Arc::clone(&environment.clock);
+    let now = Arc::new(move || clock.now().as_micros());
+    Sandbox::start(SandboxConfig {
+        control_listen,
+        secret,
+        ..SandboxConfig::new(listen, seed, now)
+    })
+    .await
+}
+
+/// Builds every configured provider, retired ones too, with their connections on `io`. The built-in
+/// sandbox's address is that at which it listens, whatever its setting says.
+pub(super) fn build_providers(
+    config: &Config,
+    sandbox: Option<&Sandbox>,
+    io: &Handle,
+) -> Result<Vec<Arc<dyn Provider>>, WiringError> {
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for provider in &config.providers {
+        let base_url = match sandbox {
+            Some(sandbox) => format!("http://{}", sandbox.address()),
+            None => provider.url.clone(),
+        };
+        let settings = StripeSettings {
+            account: provider.account.clone(),
+            mode: provider.mode,
+            attempt_timeout: provider.attempt_timeout(),
+            connect_timeout: provider.connect_timeout(),
+            key_retention: provider.key_retention(),
+            ..StripeSettings::new(&*provider.name, base_url, provider.secret.clone())
+        };
+        let built = StripeProvider::new(settings, io.clone())
+            .map_err(|error| format!("provider {:?}: {}", provider.name, in_one_line(&error)))?;
+        providers.push(Arc::new(built));
+    }
+    Ok(providers)
+}
+
+/// All that serving takes.
+#[expect(dead_code, reason = "read by the actors and the HTTP server")]
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) environment: Environment,
+    pub(super) metrics: Metrics,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) providers: Vec<Arc<dyn Provider>>,
+    /// Where store and providers live.
+    pub(super) io: Handle,
+    /// Cancelled when the process is asked to stop.
+    pub(super) stop: CancellationToken,
+}
+
+/// Runs actors and HTTP in the actix system that it is called in, until `stop` is cancelled and what
+/// was under way has ended or `limits.shutdown_timeout_s` have passed. Calls `listening` once requests
+/// are served on `listener`.
+pub(super) async fn serve(
+    _parts: Parts,
+    _listener: TcpListener,
+    _listening: impl FnOnce(SocketAddr),
+) -> Result<(), WiringError> {
+    Err("this build has no HTTP server".into())
+}

@@ -1,0 +1,132 @@
+//! The request that authorizes a payment, written once and read again beside its answer.
+//!
+//! **Invariant:** the same payment and operation always give the same bytes: they are stored before
+//! they are sent, and Stripe compares them when they are sent again.
+
+use form_urlencoded::Serializer;
+
+use super::currency::{amount_text, currency_text};
+use crate::payment::{Capture, OperationId, Payment};
+
+/// The metadata that ties Stripe's object to our operation.
+pub(super) const OPERATION_METADATA: &str = "oncepay_operation";
+const CAPTURE_METHOD: &str = "capture_method";
+const PAYMENT_METHOD: &str = "payment_method";
+
+/// The body of `POST /v1/payment_intents`.
+///
+/// `payment_method_types` keeps Stripe from admitting methods that redirect the customer, for which
+/// it would ask for a `return_url`. The merchant's own metadata stays with us: Stripe admits fewer
+/// and shorter entries than a payment may have, and nothing there depends on it.
+pub(super) fn body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("amount", &amount_text(payment.money))
+        .append_pair("currency", &currency_text(payment.money))
+        .append_pair(PAYMENT_METHOD, &payment.payment_method)
+        .append_pair("payment_method_types[]", "card")
+        .append_pair("confirm", "true")
+        .append_pair(CAPTURE_METHOD, payment.capture.as_str())
+        .append_pair("error_on_requires_action", "true");
+    // To Stripe an empty value means "unset".
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let Some(description) = given(&payment.description) {
+        form.append_pair("description", &description);
+    }
+    form.append_pair("metadata[oncepay_payment]", &payment.id.to_string())
+        .append_pair(
+            &format!("metadata[{OPERATION_METADATA}]"),
+            &operation_id.to_string(),
+        );
+    if let Some(reference) = given(&payment.reference) {
+        form.append_pair("metadata[reference]", &reference);
+    }
+    form.finish().into_bytes()
+}
+
+/// What the stored body says that is needed to judge its answer.
+pub(super) struct Sent {
+    pub(super) capture: Capture,
+    /// Never to be shown.
+    pub(super) payment_method: Option<String>,
+}
+
+impl Sent {
+    pub(super) fn read(body: &[u8]) -> Self {
+        let mut sent = Self {
+            capture: Capture::default(),
+            payment_method: None,
+        };
+        for (name, value) in form_urlencoded::parse(body) {
+            match &*name {
+                CAPTURE_METHOD if value == Capture::Manual.as_str() => {
+                    sent.capture = Capture::Manual;
+                }
+                PAYMENT_METHOD => sent.payment_method = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::payment::{CreatePayment, Id, IdempotencyKey, Mode, Money, Origin, Timestamp};
+
+    fn payment(capture: Capture, texts: Option<&str>) -> Payment {
+        let request = CreatePayment {
+            money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
+            payment_method: "pm_card_visa".into(),
+            capture,
+            reference: texts.map(|text| format!("{text}-17")),
+            description: texts.map(|text| format!("{text} & more")),
+            metadata: BTreeMap::from([("k".into(), "v".into())]),
+        };
+        let origin = Origin {
+            id: Id::from_uuid(uuid::Uuid::from_u128(1)),
+            merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
+            mode: Mode::Test,
+            idempotency_key: IdempotencyKey::new("key").unwrap(),
+            provider: "stripe".into(),
+            created_at: Timestamp::from_micros(0),
+        };
+        Payment::new(request, origin)
+    }
+
+    fn text(payment: &Payment) -> String {
+        let operation_id = Id::from_uuid(uuid::Uuid::from_u128(3));
+        String::from_utf8(body(payment, operation_id)).unwrap()
+    }
+
+    #[test]
+    fn rule_6_the_body_is_the_same_bytes_every_time() {
+        let expected = "amount=4200&currency=eur&payment_method=pm_card_visa\
+            &payment_method_types%5B%5D=card&confirm=true&capture_method=automatic\
+            &error_on_requires_action=true&description=order+%26+more\
+            &metadata%5Boncepay_payment%5D=pay_00000000000000000000000001\
+            &metadata%5Boncepay_operation%5D=opn_00000000000000000000000003\
+            &metadata%5Breference%5D=order-17";
+        for _ in 0..3 {
+            assert_eq!(text(&payment(Capture::Automatic, Some("order"))), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_merchant_did_not_give_is_not_sent() {
+        let bare = text(&payment(Capture::Manual, None));
+        assert!(bare.contains("&capture_method=manual&"));
+        assert!(!bare.contains("description") && !bare.contains("reference"));
+    }
+
+    #[test]
+    fn the_stored_body_says_how_the_payment_was_to_be_captured() {
+        for capture in [Capture::Automatic, Capture::Manual] {
+            let sent = Sent::read(text(&payment(capture, None)).as_bytes());
+            assert_eq!(sent.capture, capture);
+            assert_eq!(sent.payment_method.as_deref(), Some("pm_card_visa"));
+        }
+    }
+}

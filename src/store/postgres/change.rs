@@ -1,0 +1,144 @@
+//! Changing operations and their payments: lock, decide, write, in one transaction.
+
+use std::sync::LazyLock;
+
+use diesel::{result::Error, sql_types::BigInt};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::{
+    Writing,
+    statement::{CLOCK, SqlOf, Statement, assigned, listed, unnest},
+};
+use crate::{
+    payment::{Operation, OperationChange, Payment, Timestamp},
+    store::{
+        batch::{Failure, Writer, Written},
+        decide::{Decision, Locked, decide},
+        rows::{Column, EventRow, OperationRow, PaymentRow, Unreadable},
+    },
+};
+
+// The statements' names in the cache.
+struct LockOperations;
+struct LockPayments;
+struct Write;
+
+static LOCK_OPERATIONS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from operations as o where o.id = any(?) order by o.id for update",
+        listed("o", OperationRow::COLUMNS)
+    )
+});
+
+/// The clock is read when the operations are locked already: no lease can change under it.
+static LOCK_PAYMENTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {}, {CLOCK} from payments as p where p.id = any(?) order by p.id for update",
+        listed("p", PaymentRow::COLUMNS)
+    )
+});
+
+static WRITE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with o as (
+            update operations set {set_operation} from {operations}
+            where operations.id = n.id returning 1
+        ), p as (
+            update payments set {set_payment} from {payments}
+            where payments.id = n.id returning 1
+        ), e as (
+            insert into payment_events ({events})
+            select {listed_events} from {unnest_events} order by n.payment_id, n.seq returning 1
+        )
+        select (select count(*) from o), (select count(*) from p), (select count(*) from e)",
+        set_operation = assigned("n", OperationRow::COLUMNS),
+        operations = unnest("n", OperationRow::COLUMNS),
+        set_payment = assigned("n", PaymentRow::COLUMNS),
+        payments = unnest("n", PaymentRow::COLUMNS),
+        events = EventRow::COLUMNS.join(", "),
+        listed_events = listed("n", EventRow::COLUMNS),
+        unnest_events = unnest("n", EventRow::COLUMNS),
+    )
+});
+
+impl Writer<OperationChange> for Writing {
+    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+        let mut connection = self.connection().await?;
+        let mut committing = false;
+        let work = connection.transaction(async |connection| {
+            let decision = decide(items, lock(connection, items).await?);
+            write(connection, &decision).await?;
+            committing = true;
+            Ok::<_, Error>(decision.answers)
+        });
+        let answers = work.await;
+        answers.map_err(|error| super::failed(&error, committing))
+    }
+}
+
+async fn lock(
+    connection: &mut AsyncPgConnection,
+    items: &[OperationChange],
+) -> Result<Locked, Error> {
+    let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
+    let ids: Vec<_> = (items.iter())
+        .map(|item| item.operation_id.to_string())
+        .collect();
+    let operations: Vec<OperationRow> =
+        Statement::<LockOperations, SqlOf<OperationRow>>::new(&LOCK_OPERATIONS, vec![texts(&ids)])
+            .load(connection)
+            .await?;
+    let ids: Vec<_> = (operations.iter())
+        .map(|operation| operation.payment_id.clone())
+        .collect();
+    let payments: Vec<(PaymentRow, i64)> =
+        Statement::<LockPayments, (SqlOf<PaymentRow>, BigInt)>::new(
+            &LOCK_PAYMENTS,
+            vec![texts(&ids)],
+        )
+        .load(connection)
+        .await?;
+    let mut locked = Locked {
+        now: Timestamp::from_micros(payments.iter().map(|(_, now)| *now).min().unwrap_or(0)),
+        operations: Default::default(),
+        payments: Default::default(),
+    };
+    for row in operations {
+        let operation = Operation::try_from(row).map_err(unreadable)?;
+        locked.operations.insert(operation.id, operation);
+    }
+    for (row, _) in payments {
+        let payment = Payment::try_from(row).map_err(unreadable)?;
+        locked.payments.insert(payment.id, payment);
+    }
+    Ok(locked)
+}
+
+fn texts(texts: &[String]) -> Column<'_> {
+    Column::Text(texts.iter().map(|text| Some(text.as_str())).collect())
+}
+
+async fn write(connection: &mut AsyncPgConnection, decision: &Decision) -> Result<(), Error> {
+    if decision.operations.is_empty() {
+        return Ok(());
+    }
+    let mut columns = OperationRow::columns(&decision.operations);
+    columns.extend(PaymentRow::columns(&decision.payments));
+    columns.extend(EventRow::columns(&decision.events));
+    let written: (i64, i64, i64) =
+        Statement::<Write, (BigInt, BigInt, BigInt)>::new(&WRITE, columns)
+            .get_result(connection)
+            .await?;
+    let expected = (
+        decision.operations.len(),
+        decision.payments.len(),
+        decision.events.len(),
+    );
+    let counted = [written.0, written.1, written.2].map(|count| usize::try_from(count).ok());
+    if counted == [Some(expected.0), Some(expected.1), Some(expected.2)] {
+        return Ok(());
+    }
+    let odd = format!("wrote {written:?} rows in place of {expected:?}");
+    tracing::error!(%odd, "alarm: locked rows were not there to be written");
+    Err(Error::SerializationError(odd.into()))
+}

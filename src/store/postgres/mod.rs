@@ -1,0 +1,241 @@
+//! The store on PostgreSQL. Start reading at [`PostgresStore`].
+//!
+//! **Invariant:** every connection is opened and driven on one runtime, the one that `connect` was
+//! called on.
+
+mod begin;
+mod change;
+mod merchants;
+mod pool;
+mod reads;
+mod statement;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+
+pub(super) use pool::connect_to_migrate;
+
+use self::pool::{Connection, Pool};
+use super::{
+    PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl, UnsettledRoute,
+    WriteError,
+    batch::{self, Failure},
+    decide,
+    errors::failure,
+    pending_migrations, tasks,
+};
+use crate::{
+    environment::Environment,
+    payment::{
+        ApiKey, ApiKeyId, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
+        OperationChange, Payment, PaymentId, RecordedEvent, Standing, Timestamp,
+    },
+};
+
+/// How to reach a PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// `postgres://user:password@host/database`; TLS is not spoken.
+    pub url: SecretString,
+    /// At most this many connections.
+    pub pool_max: u32,
+    /// Accepts a server that can lose what it committed: for throw-away servers of tests.
+    pub allow_unsafe: bool,
+    pub environment: Environment,
+}
+
+/// A store on PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresStore {
+    writing: Arc<Writing>,
+    runtime: Handle,
+}
+
+/// What the writing of a batch needs.
+#[derive(Debug)]
+struct Writing {
+    pool: Pool,
+    environment: Environment,
+}
+
+impl Writing {
+    async fn connection(&self) -> Result<Connection<'_>, Failure> {
+        let connection = self.pool.get().await;
+        connection.map_err(|error| Failure::NotReached(error.to_string()))
+    }
+}
+
+/// What the error of a transaction says; once it was `committing`, nobody knows.
+fn failed(error: &diesel::result::Error, committing: bool) -> Failure {
+    if committing {
+        return Failure::Unknown(error.to_string());
+    }
+    failure(error, true)
+}
+
+impl PostgresStore {
+    /// Connects, and checks that the server keeps what it commits and has all migrations.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, runs without `fsync`, `full_page_writes` or
+    /// `synchronous_commit`, lacks migrations, or is newer than this program.
+    pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreStartError> {
+        let pending = pending_migrations(&StoreUrl::Postgres(settings.url.clone())).await?;
+        if !pending.is_empty() {
+            return Err(StoreStartError::MigrationsPending(pending));
+        }
+        let pool = pool::open(&settings.url, settings.pool_max).await?;
+        if !settings.allow_unsafe {
+            pool::check_durability(&pool).await?;
+        }
+        Ok(Self {
+            writing: Arc::new(Writing {
+                pool,
+                environment: settings.environment,
+            }),
+            runtime: Handle::current(),
+        })
+    }
+}
+
+/// Runs a read or a single write with a connection of the pool.
+macro_rules! with_connection {
+    ($self:ident, $run:path, $no_connection:path, |$connection:ident| $work:expr) => {{
+        let writing = Arc::clone(&$self.writing);
+        $run(&$self.runtime, async move {
+            let connection = writing.pool.get().await;
+            let mut $connection = connection.map_err(|error| $no_connection(error.to_string()))?;
+            $work.await
+        })
+    }};
+}
+
+impl Store for PostgresStore {
+    fn begin(&self, batch: Vec<NewOperation>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            batch::run(
+                &*writing,
+                &writing.environment,
+                &batch,
+                decide::begun_subject,
+            )
+            .await
+        })
+    }
+
+    fn change(
+        &self,
+        batch: Vec<OperationChange>,
+    ) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            let subject = |change: &OperationChange| change.operation_id;
+            batch::run(&*writing, &writing.environment, &batch, subject).await
+        })
+    }
+
+    fn operation<'a>(
+        &'a self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        key: &'a IdempotencyKey,
+    ) -> BoxFuture<'a, Result<Option<Standing>, ReadError>> {
+        let key = key.clone();
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::operation(&mut connection, merchant_id, mode, &key)
+        })
+    }
+
+    fn payment(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Payment>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::payment(&mut connection, merchant_id, mode, id)
+        })
+    }
+
+    fn payments<'a>(
+        &'a self,
+        query: &'a PaymentQuery,
+    ) -> BoxFuture<'a, Result<PaymentPage, ReadError>> {
+        let query = query.clone();
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::page(&mut connection, &query)
+        })
+    }
+
+    fn events(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::events(&mut connection, merchant_id, mode, id)
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        let answered = with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::ping(&mut connection)
+        });
+        Box::pin(async move {
+            tokio::time::timeout(Duration::from_secs(2), answered)
+                .await
+                .unwrap_or_else(|_| Err(ReadError("no answer within two seconds".into())))
+        })
+    }
+
+    fn unsettled_routes(&self) -> BoxFuture<'_, Result<Vec<UnsettledRoute>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            reads::unsettled_routes(&mut connection)
+        })
+    }
+
+    fn create_merchant(&self, merchant: Merchant) -> BoxFuture<'_, Result<Merchant, WriteError>> {
+        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+            merchants::create_merchant(&mut connection, &merchant)
+        })
+    }
+
+    fn merchants(&self) -> BoxFuture<'_, Result<Vec<Merchant>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            merchants::merchants(&mut connection)
+        })
+    }
+
+    fn create_api_key(&self, key: ApiKey) -> BoxFuture<'_, Result<ApiKey, WriteError>> {
+        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+            merchants::create_api_key(&mut connection, &key)
+        })
+    }
+
+    fn api_keys(&self) -> BoxFuture<'_, Result<Vec<ApiKey>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            merchants::api_keys(&mut connection)
+        })
+    }
+
+    fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        at: Timestamp,
+    ) -> BoxFuture<'_, Result<bool, WriteError>> {
+        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+            merchants::revoke_api_key(&mut connection, id, at)
+        })
+    }
+
+    fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            merchants::find_api_key(&mut connection, digest)
+        })
+    }
+}

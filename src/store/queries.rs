@@ -1,0 +1,107 @@
+//! The reads that both databases are asked in the same words: each macro is a query without its
+//! connection, because diesel types a query by the database that it is for.
+
+/// One payment of a merchant: `(merchant_id, mode, id)`.
+macro_rules! payment_query {
+    ($merchant_id:expr, $mode:expr, $id:expr) => {
+        payments::table
+            .filter(payments::id.eq($id.to_string()))
+            .filter(payments::merchant_id.eq($merchant_id.to_string()))
+            .filter(payments::mode.eq($mode.as_str()))
+            .select(PaymentRow::as_select())
+    };
+}
+
+/// The events of a payment, oldest first.
+macro_rules! events_query {
+    ($id:expr) => {
+        payment_events::table
+            .filter(payment_events::payment_id.eq($id.to_string()))
+            .order(payment_events::seq.asc())
+            .select(EventRow::as_select())
+    };
+}
+
+/// One page of payments and one row more; walking towards newer payments, oldest first.
+macro_rules! page_query {
+    ($backend:ty, $query:expr) => {{
+        let query: &PaymentQuery = $query;
+        let mut page = payments::table
+            .filter(payments::merchant_id.eq(query.merchant_id.to_string()))
+            .filter(payments::mode.eq(query.mode.as_str()))
+            .limit(i64::from(query.limit) + 1)
+            .select(PaymentRow::as_select())
+            .into_boxed::<$backend>();
+        if let Some(status) = query.status {
+            page = page.filter(payments::status.eq(status.as_str()));
+        }
+        if let Some(currency) = query.currency {
+            page = page.filter(payments::currency.eq(currency.code()));
+        }
+        if let Some(reference) = &query.reference {
+            page = page.filter(payments::reference.eq(reference));
+        }
+        if let Some(key) = &query.idempotency_key {
+            page = page.filter(payments::idempotency_key.eq(key.as_str()));
+        }
+        if let Some(from) = query.created_from {
+            page = page.filter(payments::created_at.ge(from.as_micros()));
+        }
+        if let Some(to) = query.created_to {
+            page = page.filter(payments::created_at.le(to.as_micros()));
+        }
+        match query.cursor {
+            None => page.order(payments::id.desc()),
+            Some(Cursor::StartingAfter(id)) => page
+                .filter(payments::id.lt(id.to_string()))
+                .order(payments::id.desc()),
+            Some(Cursor::EndingBefore(id)) => page
+                .filter(payments::id.gt(id.to_string()))
+                .order(payments::id.asc()),
+        }
+    }};
+}
+
+/// The key of a digest, unless it is revoked or its merchant is disabled.
+macro_rules! api_key_query {
+    ($digest:expr) => {
+        api_keys::table
+            .left_join(merchants::table)
+            .filter(api_keys::digest.eq($digest.to_vec()))
+            .filter(api_keys::revoked_at.is_null())
+            .filter(merchants::disabled_at.is_null())
+            .select(ApiKeyRow::as_select())
+    };
+}
+
+pub(super) use {api_key_query, events_query, page_query, payment_query};
+
+use super::{Cursor, PaymentPage, PaymentQuery, ReadError, rows::PaymentRow};
+use crate::payment::Payment;
+
+/// The page that the rows of `page_query` make.
+pub(super) fn page_of(
+    query: &PaymentQuery,
+    rows: Vec<PaymentRow>,
+) -> Result<PaymentPage, ReadError> {
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    let mut payments = (rows.into_iter().take(limit))
+        .map(Payment::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
+    if matches!(query.cursor, Some(Cursor::EndingBefore(_))) {
+        payments.reverse();
+    }
+    Ok(PaymentPage { payments, has_more })
+}
+
+/// Rows of any kind, as the domain has them.
+pub(super) fn all<R, T, E>(rows: Vec<R>) -> Result<Vec<T>, E>
+where
+    T: TryFrom<R>,
+    E: From<T::Error>,
+{
+    rows.into_iter()
+        .map(|row| T::try_from(row).map_err(E::from))
+        .collect()
+}

@@ -1,0 +1,436 @@
+//! The rows of the tables, and their way to and from the domain.
+
+use diesel::prelude::*;
+
+use super::schema::{api_keys, merchants, operations, payment_events, payments};
+use crate::payment::{
+    Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money, Operation,
+    Owner, Payment, PaymentEvent, RecordedEvent, Timestamp,
+};
+
+/// A row that this program cannot have written, or that a newer one wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}` of a row holds what this program does not understand")]
+pub(super) struct Unreadable {
+    column: &'static str,
+}
+
+/// Declares a row, and gives it what writing many of its kind in one statement needs.
+macro_rules! row {
+    ($(#[$meta:meta])* $name:ident { $($column:ident: $type:ty,)+ }) => {
+        #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+        $(#[$meta])*
+        pub(super) struct $name {
+            $(pub(super) $column: $type,)+
+        }
+
+        impl $name {
+            pub(super) const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),+];
+
+            /// One array a column, in the order of [`Self::COLUMNS`].
+            pub(super) fn columns(rows: &[Self]) -> Vec<Column<'_>> {
+                vec![$(Cell::gather(rows.iter().map(|row| &row.$column))),+]
+            }
+        }
+    };
+}
+
+/// The cells of one column.
+#[derive(Debug)]
+pub(super) enum Column<'a> {
+    Text(Vec<Option<&'a str>>),
+    BigInt(Vec<Option<i64>>),
+    Integer(Vec<Option<i32>>),
+    SmallInt(Vec<Option<i16>>),
+    Bool(Vec<Option<bool>>),
+    Binary(Vec<Option<&'a [u8]>>),
+}
+
+/// What a cell may hold.
+trait Cell: Sized {
+    fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a>
+    where
+        Self: 'a;
+}
+
+macro_rules! cell {
+    ($type:ty, $variant:ident, $of:expr) => {
+        impl Cell for $type {
+            fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a> {
+                Column::$variant(cells.map(|cell| Some($of(cell))).collect())
+            }
+        }
+        impl Cell for Option<$type> {
+            fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a> {
+                Column::$variant(cells.map(|cell| cell.as_ref().map($of)).collect())
+            }
+        }
+    };
+}
+
+cell!(String, Text, String::as_str);
+cell!(i64, BigInt, Clone::clone);
+cell!(i32, Integer, Clone::clone);
+cell!(i16, SmallInt, Clone::clone);
+cell!(bool, Bool, Clone::clone);
+cell!(Vec<u8>, Binary, Vec::as_slice);
+
+row! {
+    #[derive(AsChangeset)]
+    #[diesel(table_name = operations, treat_none_as_null = true)]
+    OperationRow {
+        id: String,
+        payment_id: String,
+        merchant_id: String,
+        mode: String,
+        idempotency_key: String,
+        kind: String,
+        fingerprint_version: i16,
+        fingerprint: Vec<u8>,
+        request_id: String,
+        state: String,
+        epoch: i64,
+        owner: Vec<u8>,
+        lease_until: i64,
+        provider: String,
+        account: String,
+        api_version: String,
+        provider_key: String,
+        provider_request: Vec<u8>,
+        first_sent_at: i64,
+        in_doubt: bool,
+        amount_reserved: i64,
+        answer_status: Option<i16>,
+        answer_location: Option<String>,
+        answer_body: Option<Vec<u8>>,
+        stray_reference: Option<String>,
+        recovery_tries: i32,
+        next_recovery_at: i64,
+        created_at: i64,
+    }
+}
+
+row! {
+    // The reserved amounts are not here: an update leaves them as they are.
+    #[derive(AsChangeset)]
+    #[diesel(table_name = payments, treat_none_as_null = true)]
+    PaymentRow {
+        id: String,
+        merchant_id: String,
+        mode: String,
+        idempotency_key: String,
+        status: String,
+        amount: i64,
+        currency: String,
+        amount_captured: i64,
+        amount_refunded: i64,
+        capture: String,
+        payment_method: String,
+        reference: Option<String>,
+        description: Option<String>,
+        metadata: String,
+        provider: String,
+        provider_reference: Option<String>,
+        failure_code: Option<String>,
+        failure_message: Option<String>,
+        in_doubt_since: Option<i64>,
+        event_count: i64,
+        created_at: i64,
+        updated_at: i64,
+    }
+}
+
+row! {
+    #[diesel(table_name = payment_events)]
+    EventRow {
+        payment_id: String,
+        seq: i64,
+        kind: String,
+        data: String,
+        created_at: i64,
+    }
+}
+
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = merchants)]
+pub(super) struct MerchantRow {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) created_at: i64,
+    pub(super) disabled_at: Option<i64>,
+}
+
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = api_keys)]
+pub(super) struct ApiKeyRow {
+    pub(super) id: String,
+    pub(super) role: String,
+    pub(super) merchant_id: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) digest: Vec<u8>,
+    pub(super) hint: String,
+    pub(super) created_at: i64,
+    pub(super) revoked_at: Option<i64>,
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
+    text.parse().ok().ok_or(Unreadable { column })
+}
+
+fn sized<const N: usize>(bytes: Vec<u8>, column: &'static str) -> Result<[u8; N], Unreadable> {
+    bytes.try_into().ok().ok_or(Unreadable { column })
+}
+
+fn key(text: &str) -> Result<IdempotencyKey, Unreadable> {
+    let column = "idempotency_key";
+    IdempotencyKey::new(text).ok().ok_or(Unreadable { column })
+}
+
+impl From<&Operation> for OperationRow {
+    fn from(operation: &Operation) -> Self {
+        let answer = operation.answer.as_ref();
+        Self {
+            id: operation.id.to_string(),
+            payment_id: operation.payment_id.to_string(),
+            merchant_id: operation.merchant_id.to_string(),
+            mode: operation.mode.as_str().into(),
+            idempotency_key: operation.idempotency_key.as_str().into(),
+            kind: operation.kind.as_str().into(),
+            fingerprint_version: operation.fingerprint.version,
+            fingerprint: operation.fingerprint.digest.into(),
+            request_id: operation.request_id.to_string(),
+            state: operation.state.as_str().into(),
+            epoch: operation.epoch,
+            owner: operation.owner.0.into(),
+            lease_until: operation.lease_until.as_micros(),
+            provider: operation.route.provider.clone(),
+            account: operation.route.account.clone(),
+            api_version: operation.route.api_version.clone(),
+            provider_key: operation.route.key.clone(),
+            provider_request: operation.route.request.clone(),
+            first_sent_at: operation.first_sent_at.as_micros(),
+            in_doubt: operation.in_doubt,
+            amount_reserved: operation.amount_reserved,
+            // An HTTP status has three digits.
+            answer_status: answer.map(|answer| i16::try_from(answer.status).unwrap_or(i16::MAX)),
+            answer_location: answer.and_then(|answer| answer.location.clone()),
+            answer_body: answer.map(|answer| answer.body.clone()),
+            stray_reference: operation.stray_reference.clone(),
+            recovery_tries: operation.recovery_tries,
+            next_recovery_at: operation.next_recovery_at.as_micros(),
+            created_at: operation.created_at.as_micros(),
+        }
+    }
+}
+
+impl TryFrom<OperationRow> for Operation {
+    type Error = Unreadable;
+
+    fn try_from(row: OperationRow) -> Result<Self, Unreadable> {
+        let answer = match (row.answer_status, row.answer_body) {
+            (Some(status), Some(body)) => Some(Answer {
+                status: u16::try_from(status).ok().ok_or(Unreadable {
+                    column: "answer_status",
+                })?,
+                location: row.answer_location,
+                body,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            id: parsed(&row.id, "id")?,
+            payment_id: parsed(&row.payment_id, "payment_id")?,
+            merchant_id: parsed(&row.merchant_id, "merchant_id")?,
+            mode: parsed(&row.mode, "mode")?,
+            idempotency_key: key(&row.idempotency_key)?,
+            kind: parsed(&row.kind, "kind")?,
+            fingerprint: Fingerprint {
+                version: row.fingerprint_version,
+                digest: sized(row.fingerprint, "fingerprint")?,
+            },
+            request_id: parsed(&row.request_id, "request_id")?,
+            state: parsed(&row.state, "state")?,
+            epoch: row.epoch,
+            owner: Owner(sized(row.owner, "owner")?),
+            lease_until: Timestamp::from_micros(row.lease_until),
+            route: crate::payment::ProviderRoute {
+                provider: row.provider,
+                account: row.account,
+                api_version: row.api_version,
+                key: row.provider_key,
+                request: row.provider_request,
+            },
+            first_sent_at: Timestamp::from_micros(row.first_sent_at),
+            in_doubt: row.in_doubt,
+            amount_reserved: row.amount_reserved,
+            answer,
+            stray_reference: row.stray_reference,
+            recovery_tries: row.recovery_tries,
+            next_recovery_at: Timestamp::from_micros(row.next_recovery_at),
+            created_at: Timestamp::from_micros(row.created_at),
+        })
+    }
+}
+
+impl From<&Payment> for PaymentRow {
+    fn from(payment: &Payment) -> Self {
+        let failure = payment.failure.as_ref();
+        Self {
+            id: payment.id.to_string(),
+            merchant_id: payment.merchant_id.to_string(),
+            mode: payment.mode.as_str().into(),
+            idempotency_key: payment.idempotency_key.as_str().into(),
+            status: payment.status.as_str().into(),
+            amount: payment.money.minor(),
+            currency: payment.money.currency().code().into(),
+            amount_captured: payment.amount_captured,
+            amount_refunded: payment.amount_refunded,
+            capture: payment.capture.as_str().into(),
+            payment_method: payment.payment_method.clone(),
+            reference: payment.reference.clone(),
+            description: payment.description.clone(),
+            // A map of texts is always JSON.
+            metadata: serde_json::to_string(&payment.metadata).unwrap_or_default(),
+            provider: payment.provider.clone(),
+            provider_reference: payment.provider_reference.clone(),
+            failure_code: failure.map(|failure| failure.code.clone()),
+            failure_message: failure.map(|failure| failure.message.clone()),
+            in_doubt_since: payment.in_doubt_since.map(Timestamp::as_micros),
+            event_count: payment.event_count,
+            created_at: payment.created_at.as_micros(),
+            updated_at: payment.updated_at.as_micros(),
+        }
+    }
+}
+
+impl TryFrom<PaymentRow> for Payment {
+    type Error = Unreadable;
+
+    fn try_from(row: PaymentRow) -> Result<Self, Unreadable> {
+        let currency = parsed(&row.currency, "currency")?;
+        let column = "amount";
+        let failure = row.failure_code.zip(row.failure_message);
+        Ok(Self {
+            id: parsed(&row.id, "id")?,
+            merchant_id: parsed(&row.merchant_id, "merchant_id")?,
+            mode: parsed(&row.mode, "mode")?,
+            idempotency_key: key(&row.idempotency_key)?,
+            status: parsed(&row.status, "status")?,
+            money: Money::new(row.amount, currency)
+                .ok()
+                .ok_or(Unreadable { column })?,
+            amount_captured: row.amount_captured,
+            amount_refunded: row.amount_refunded,
+            capture: parsed(&row.capture, "capture")?,
+            payment_method: row.payment_method,
+            reference: row.reference,
+            description: row.description,
+            metadata: json(&row.metadata, "metadata")?,
+            provider: row.provider,
+            provider_reference: row.provider_reference,
+            failure: failure.map(|(code, message)| Failure { code, message }),
+            in_doubt_since: row.in_doubt_since.map(Timestamp::from_micros),
+            event_count: row.event_count,
+            created_at: Timestamp::from_micros(row.created_at),
+            updated_at: Timestamp::from_micros(row.updated_at),
+        })
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str, column: &'static str) -> Result<T, Unreadable> {
+    serde_json::from_str(text).ok().ok_or(Unreadable { column })
+}
+
+impl EventRow {
+    /// The event that was just counted into `payment`.
+    pub(super) fn latest(payment: &Payment, event: &PaymentEvent, at: Timestamp) -> Self {
+        Self {
+            payment_id: payment.id.to_string(),
+            seq: payment.event_count,
+            kind: event.name().into(),
+            // An event is texts and numbers under fixed names: always JSON.
+            data: serde_json::to_string(event).unwrap_or_default(),
+            created_at: at.as_micros(),
+        }
+    }
+}
+
+impl TryFrom<EventRow> for RecordedEvent {
+    type Error = Unreadable;
+
+    fn try_from(row: EventRow) -> Result<Self, Unreadable> {
+        Ok(Self {
+            seq: row.seq,
+            event: json(&row.data, "data")?,
+            created_at: Timestamp::from_micros(row.created_at),
+        })
+    }
+}
+
+impl From<&Merchant> for MerchantRow {
+    fn from(merchant: &Merchant) -> Self {
+        Self {
+            id: merchant.id.to_string(),
+            name: merchant.name.clone(),
+            created_at: merchant.created_at.as_micros(),
+            disabled_at: merchant.disabled_at.map(Timestamp::as_micros),
+        }
+    }
+}
+
+impl TryFrom<MerchantRow> for Merchant {
+    type Error = Unreadable;
+
+    fn try_from(row: MerchantRow) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: parsed(&row.id, "id")?,
+            name: row.name,
+            created_at: Timestamp::from_micros(row.created_at),
+            disabled_at: row.disabled_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+impl From<&ApiKey> for ApiKeyRow {
+    fn from(key: &ApiKey) -> Self {
+        let (role, merchant_id, mode) = match key.role {
+            ApiKeyRole::Merchant { merchant_id, mode } => {
+                ("merchant", Some(merchant_id.to_string()), Some(mode))
+            }
+            ApiKeyRole::Admin => ("admin", None, None),
+        };
+        Self {
+            id: key.id.to_string(),
+            role: role.into(),
+            merchant_id,
+            mode: mode.map(|mode| mode.as_str().into()),
+            digest: key.digest.into(),
+            hint: key.hint.clone(),
+            created_at: key.created_at.as_micros(),
+            revoked_at: key.revoked_at.map(Timestamp::as_micros),
+        }
+    }
+}
+
+impl TryFrom<ApiKeyRow> for ApiKey {
+    type Error = Unreadable;
+
+    fn try_from(row: ApiKeyRow) -> Result<Self, Unreadable> {
+        let role = match (row.role.as_str(), row.merchant_id, row.mode) {
+            ("merchant", Some(merchant_id), Some(mode)) => ApiKeyRole::Merchant {
+                merchant_id: parsed(&merchant_id, "merchant_id")?,
+                mode: parsed(&mode, "mode")?,
+            },
+            ("admin", None, None) => ApiKeyRole::Admin,
+            _ => return Err(Unreadable { column: "role" }),
+        };
+        Ok(Self {
+            id: parsed(&row.id, "id")?,
+            role,
+            digest: sized(row.digest, "digest")?,
+            hint: row.hint,
+            created_at: Timestamp::from_micros(row.created_at),
+            revoked_at: row.revoked_at.map(Timestamp::from_micros),
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! Recording intents, one by one in one transaction. Nobody else writes meanwhile, so that looking
+//! before inserting is enough.
+
+use diesel::{OptionalExtension, prelude::*, result::Error};
+
+use super::{Writing, connection, reads};
+use crate::{
+    payment::{NewOperation, Standing, Timestamp},
+    store::{
+        batch::{Failure, Writer, Written},
+        decide::rows_of,
+        rows::{OperationRow, Unreadable},
+        schema::{operations, payment_events, payments},
+    },
+};
+
+impl Writer<NewOperation> for Writing {
+    async fn write(&self, items: &[NewOperation], _again: bool) -> Result<Written, Failure> {
+        let items = items.to_vec();
+        let work = self.writer.transaction(move |connection| {
+            let now = connection::now(connection)?;
+            let begun = (items.into_iter()).map(|item| begin(connection, item, now));
+            begun.map(|one| one.map(Ok)).collect::<Result<Written, _>>()
+        });
+        work.await
+    }
+}
+
+fn begin(
+    connection: &mut SqliteConnection,
+    item: NewOperation,
+    now: Timestamp,
+) -> Result<Standing, Error> {
+    let ours = &item.operation;
+    let standing = reads::by_key(
+        connection,
+        ours.merchant_id,
+        ours.mode,
+        &ours.idempotency_key,
+    )
+    .optional()?
+    .map(|(operation, payment)| reads::standing(operation, payment, now));
+    if let Some(standing) = standing {
+        let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
+        let mut standing = standing.map_err(unreadable)?;
+        // Who finds himself has won, and was not told so.
+        standing.applied =
+            standing.operation.id == ours.id && standing.operation.owner == ours.owner;
+        return Ok(standing);
+    }
+    insert(connection, item, now)
+}
+
+fn insert(
+    connection: &mut SqliteConnection,
+    mut item: NewOperation,
+    now: Timestamp,
+) -> Result<Standing, Error> {
+    item.operation.lease_until = now.plus(item.lease);
+    item.operation.next_recovery_at = now.plus(item.lease);
+    item.operation.first_sent_at = now;
+    let (operation, payment, event): (OperationRow, _, _) = rows_of(&item);
+    diesel::insert_into(payments::table)
+        .values(payment)
+        .execute(connection)?;
+    diesel::insert_into(operations::table)
+        .values(operation)
+        .execute(connection)?;
+    diesel::insert_into(payment_events::table)
+        .values(event)
+        .execute(connection)?;
+    Ok(Standing {
+        operation: item.operation,
+        payment: item.payment,
+        applied: true,
+        now,
+    })
+}

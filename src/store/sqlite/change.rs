@@ -1,0 +1,77 @@
+//! Changing operations and their payments in one transaction of the only writer.
+
+use diesel::{OptionalExtension, prelude::*, result::Error};
+
+use super::{Writing, connection};
+use crate::{
+    payment::{Operation, OperationChange, Payment},
+    store::{
+        batch::{Failure, Writer, Written},
+        decide::{Decision, Locked, decide},
+        rows::{OperationRow, PaymentRow, Unreadable},
+        schema::{operations, payment_events, payments},
+    },
+};
+
+impl Writer<OperationChange> for Writing {
+    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+        let items = items.to_vec();
+        let work = self.writer.transaction(move |connection| {
+            let decision = decide(&items, read(connection, &items)?);
+            write(connection, &decision)?;
+            Ok(decision.answers)
+        });
+        work.await
+    }
+}
+
+fn read(connection: &mut SqliteConnection, items: &[OperationChange]) -> Result<Locked, Error> {
+    let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
+    let mut locked = Locked {
+        now: connection::now(connection)?,
+        operations: Default::default(),
+        payments: Default::default(),
+    };
+    for item in items {
+        let rows: Option<(OperationRow, PaymentRow)> = operations::table
+            .inner_join(payments::table)
+            .filter(operations::id.eq(item.operation_id.to_string()))
+            .select((OperationRow::as_select(), PaymentRow::as_select()))
+            .first(connection)
+            .optional()?;
+        if let Some((operation, payment)) = rows {
+            let operation = Operation::try_from(operation).map_err(unreadable)?;
+            let payment = Payment::try_from(payment).map_err(unreadable)?;
+            locked.operations.insert(operation.id, operation);
+            locked.payments.insert(payment.id, payment);
+        }
+    }
+    Ok(locked)
+}
+
+fn write(connection: &mut SqliteConnection, decision: &Decision) -> Result<(), Error> {
+    let mut updated = 0;
+    for row in &decision.operations {
+        updated += diesel::update(operations::table.find(&row.id))
+            .set(row)
+            .execute(connection)?;
+    }
+    for row in &decision.payments {
+        updated += diesel::update(payments::table.find(&row.id))
+            .set(row)
+            .execute(connection)?;
+    }
+    for row in &decision.events {
+        diesel::insert_into(payment_events::table)
+            .values(row)
+            .execute(connection)?;
+    }
+    if updated == decision.operations.len() + decision.payments.len() {
+        return Ok(());
+    }
+    tracing::error!(
+        updated,
+        "alarm: rows that were read were not there to be written"
+    );
+    Err(Error::NotFound)
+}

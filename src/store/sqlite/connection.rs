@@ -1,0 +1,66 @@
+//! Connections to the SQLite file.
+
+use std::path::Path;
+
+use diesel::{
+    Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, result::Error,
+    sql_types::BigInt,
+};
+
+use super::super::StoreStartError;
+use crate::payment::Timestamp;
+
+/// A commit is on the disk when it is answered, foreign keys hold, and who finds the file locked
+/// waits for 5 s.
+const SESSION: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
+    pragma synchronous = full; pragma foreign_keys = on;";
+const READ_ONLY: &str = "pragma query_only = on;";
+
+/// Opens the file to write. Blocks.
+pub(super) fn open(path: &Path) -> Result<SqliteConnection, StoreStartError> {
+    let failed = |reason: String| StoreStartError::File {
+        path: path.display().to_string(),
+        reason,
+    };
+    // With a dot in front no name is taken for a URI or for a database in memory.
+    let file = Path::new(".").join(path);
+    let file = file
+        .to_str()
+        .ok_or_else(|| failed("its name is not UTF-8".into()))?;
+    let mut connection =
+        SqliteConnection::establish(file).map_err(|error| failed(error.to_string()))?;
+    connection
+        .batch_execute(SESSION)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(connection)
+}
+
+/// Opens the file to read only. Blocks.
+pub(super) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreStartError> {
+    let mut connection = open(path)?;
+    (connection.batch_execute(READ_ONLY)).map_err(|error| StoreStartError::File {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(connection)
+}
+
+/// A connection for migrations; makes the file only when it may. Blocks.
+pub(in super::super) fn connect_to_migrate(
+    path: &Path,
+    create: bool,
+) -> Result<SqliteConnection, StoreStartError> {
+    if !create && !path.exists() {
+        let path = path.display().to_string();
+        return Err(StoreStartError::NoSuchFile { path });
+    }
+    open(path)
+}
+
+/// SQLite's clock, which has milliseconds; the column has microseconds.
+pub(super) fn now(connection: &mut SqliteConnection) -> Result<Timestamp, Error> {
+    let clock = "cast(round(unixepoch('subsec') * 1000) as integer) * 1000";
+    diesel::select(diesel::dsl::sql::<BigInt>(clock))
+        .get_result(connection)
+        .map(Timestamp::from_micros)
+}

@@ -1,0 +1,236 @@
+//! The store on a SQLite file. Start reading at [`SqliteStore`].
+//!
+//! **Invariant:** one thread of the process writes; other processes wait for it by SQLite's lock.
+
+mod begin;
+mod change;
+mod connection;
+mod merchants;
+mod readers;
+mod reads;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+pub(super) use connection::connect_to_migrate;
+
+use self::{readers::Readers, writer::Writer};
+use super::{
+    PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl, UnsettledRoute,
+    WriteError,
+    batch::{self, Failure},
+    decide, pending_migrations, tasks,
+};
+use crate::{
+    environment::Environment,
+    payment::{
+        ApiKey, ApiKeyId, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
+        OperationChange, Payment, PaymentId, RecordedEvent, Standing, Timestamp,
+    },
+};
+
+/// Which file to open.
+#[derive(Clone, Debug)]
+pub struct SqliteSettings {
+    pub path: PathBuf,
+    /// Whether to make the file when there is none.
+    pub create: bool,
+    pub environment: Environment,
+}
+
+/// A store on a SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writing: Arc<Writing>,
+    readers: Arc<Readers>,
+    runtime: Handle,
+}
+
+/// What the writing of a batch needs.
+#[derive(Debug)]
+struct Writing {
+    writer: Writer,
+    environment: Environment,
+}
+
+impl SqliteStore {
+    /// Opens the file, and checks that it has all migrations.
+    ///
+    /// # Errors
+    /// When there is no such file and none may be made, when it cannot be opened, lacks migrations,
+    /// or is newer than this program.
+    pub async fn open(settings: SqliteSettings) -> Result<Self, StoreStartError> {
+        let SqliteSettings {
+            path,
+            create,
+            environment,
+        } = settings;
+        let url = StoreUrl::Sqlite {
+            path: path.clone(),
+            create,
+        };
+        let pending = pending_migrations(&url).await?;
+        if !pending.is_empty() {
+            return Err(StoreStartError::MigrationsPending(pending));
+        }
+        let writer = Writer::start(&path)?;
+        Ok(Self {
+            writing: Arc::new(Writing {
+                writer,
+                environment,
+            }),
+            readers: Arc::new(Readers::new(path)),
+            runtime: Handle::current(),
+        })
+    }
+}
+
+/// Runs a read with a connection of the readers.
+macro_rules! reading {
+    ($self:ident, |$connection:ident| $work:expr) => {
+        tasks::read(
+            &$self.runtime,
+            Arc::clone(&$self.readers).read(move |$connection| $work),
+        )
+    };
+}
+
+/// Runs a single write in a transaction of the writer.
+macro_rules! writing {
+    ($self:ident, |$connection:ident| $work:expr) => {{
+        let writer = $self.writing.writer.clone();
+        tasks::write(&$self.runtime, async move {
+            let written = writer.transaction(move |$connection| $work).await;
+            match written {
+                Ok(answer) => Ok(answer?),
+                Err(Failure::NotReached(reason)) => Err(WriteError::NotAttempted(reason)),
+                Err(Failure::RowRefused(reason)) => Err(WriteError::Rejected(reason)),
+                Err(Failure::RolledBack(reason) | Failure::Unknown(reason)) => {
+                    Err(WriteError::Unknown(reason))
+                }
+            }
+        })
+    }};
+}
+
+impl Store for SqliteStore {
+    fn begin(&self, batch: Vec<NewOperation>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            batch::run(
+                &*writing,
+                &writing.environment,
+                &batch,
+                decide::begun_subject,
+            )
+            .await
+        })
+    }
+
+    fn change(
+        &self,
+        batch: Vec<OperationChange>,
+    ) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            let subject = |change: &OperationChange| change.operation_id;
+            batch::run(&*writing, &writing.environment, &batch, subject).await
+        })
+    }
+
+    fn operation<'a>(
+        &'a self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        key: &'a IdempotencyKey,
+    ) -> BoxFuture<'a, Result<Option<Standing>, ReadError>> {
+        let key = key.clone();
+        reading!(self, |connection| {
+            reads::operation(connection, merchant_id, mode, &key)
+        })
+    }
+
+    fn payment(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Payment>, ReadError>> {
+        reading!(self, |connection| {
+            reads::payment(connection, merchant_id, mode, id)
+        })
+    }
+
+    fn payments<'a>(
+        &'a self,
+        query: &'a PaymentQuery,
+    ) -> BoxFuture<'a, Result<PaymentPage, ReadError>> {
+        let query = query.clone();
+        reading!(self, |connection| { reads::page(connection, &query) })
+    }
+
+    fn events(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, ReadError>> {
+        reading!(self, |connection| {
+            reads::events(connection, merchant_id, mode, id)
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), ReadError>> {
+        let answered = reading!(self, |connection| {
+            Ok(connection::now(connection).map(drop)?)
+        });
+        Box::pin(async move {
+            tokio::time::timeout(Duration::from_secs(2), answered)
+                .await
+                .unwrap_or_else(|_| Err(ReadError("no answer within two seconds".into())))
+        })
+    }
+
+    fn unsettled_routes(&self) -> BoxFuture<'_, Result<Vec<UnsettledRoute>, ReadError>> {
+        reading!(self, |connection| { reads::unsettled_routes(connection) })
+    }
+
+    fn create_merchant(&self, merchant: Merchant) -> BoxFuture<'_, Result<Merchant, WriteError>> {
+        writing!(self, |connection| {
+            merchants::create_merchant(connection, &merchant)
+        })
+    }
+
+    fn merchants(&self) -> BoxFuture<'_, Result<Vec<Merchant>, ReadError>> {
+        reading!(self, |connection| { merchants::merchants(connection) })
+    }
+
+    fn create_api_key(&self, key: ApiKey) -> BoxFuture<'_, Result<ApiKey, WriteError>> {
+        writing!(self, |connection| {
+            merchants::create_api_key(connection, &key)
+        })
+    }
+
+    fn api_keys(&self) -> BoxFuture<'_, Result<Vec<ApiKey>, ReadError>> {
+        reading!(self, |connection| { merchants::api_keys(connection) })
+    }
+
+    fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        at: Timestamp,
+    ) -> BoxFuture<'_, Result<bool, WriteError>> {
+        writing!(self, |connection| {
+            merchants::revoke_api_key(connection, id, at)
+        })
+    }
+
+    fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
+        reading!(self, |connection| {
+            merchants::find_api_key(connection, digest)
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! A PostgreSQL of our own for tests: a throw-away cluster in a temporary folder, on a free port.
+//! Start reading at [`PostgresServer::start`].
+//!
+//! It ends with the test process, however that ends: a watchdog waits for the closing of a pipe that
+//! only the test process holds open.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// Whether commits reach the disk. Without, tests are faster, and a store refuses the server unless
+/// it is told that it is a throw-away one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    On,
+    Off,
+}
+
+/// A running server. Dropping it stops the server and removes its folder.
+pub struct PostgresServer {
+    folder: TempDir,
+    port: u16,
+    fsync: Fsync,
+    server: Option<Child>,
+    _watchdog: ChildStdin,
+}
+
+impl PostgresServer {
+    /// Makes a cluster and starts its server.
+    pub fn start(fsync: Fsync) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("oncepay-postgres-")
+            .tempdir()
+            .unwrap();
+        if let Some((uid, gid)) = unprivileged() {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let watchdog = watchdog(folder.path());
+        let made = command("initdb")
+            .args(["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8"])
+            .args(["--locale", "C", "-D"])
+            .arg(folder.path().join("data"))
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success(), "initdb failed");
+        let mut this = Self {
+            folder,
+            port: 0,
+            fsync,
+            server: None,
+            _watchdog: watchdog,
+        };
+        // Another process may take the free port first: then another port.
+        for _ in 0..5 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            this.port = port.local_addr().unwrap().port();
+            drop(port);
+            if this.try_start() {
+                return this;
+            }
+        }
+        panic!("PostgreSQL does not start; {}", this.log());
+    }
+
+    /// The URL of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Ends the server as a loss of power would, but for the disk's cache.
+    pub fn kill(&mut self) {
+        let Some(mut server) = self.server.take() else {
+            return;
+        };
+        // The postmaster first, so that it starts nothing anew; its children then end by themselves.
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// Starts the server again, on the same port.
+    pub fn start_again(&mut self) {
+        let until = Instant::now() + START_MAX;
+        // The children of a killed postmaster hold the shared memory until they have noticed.
+        while !self.try_start() {
+            assert!(Instant::now() < until, "no restart; {}", self.log());
+        }
+    }
+
+    fn try_start(&mut self) -> bool {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let fsync = match self.fsync {
+            Fsync::On => "on",
+            Fsync::Off => "off",
+        };
+        let mut server = command("postgres")
+            .arg("-D")
+            .arg(self.folder.path().join("data"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-k", "", "-c", &format!("fsync={fsync}")])
+            .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + START_MAX;
+        while Instant::now() < until {
+            if server.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let ready = command("pg_isready")
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .status();
+            if ready.unwrap().success() {
+                self.server = Some(server);
+                return true;
+            }
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+        false
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A program of PostgreSQL, run as a user that it accepts.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(installed(program));
+    command.current_dir("/").env("LC_ALL", "C");
+    if let Some((uid, gid)) = unprivileged() {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// Debian's folder of the newest version, or else whatever the PATH has.
+fn installed(program: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let found = versions
+        .flatten()
+        .filter_map(|version| Some((version.file_name().to_str()?.parse::<u32>().ok()?, version)))
+        .max_by_key(|(number, _)| *number)
+        .map(|(_, version)| version.path().join("bin").join(program));
+    found
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| program.into())
+}
+
+/// PostgreSQL refuses to run as root: then the user and group to run it as.
+fn unprivileged() -> Option<(u32, u32)> {
+    if id(&["-u"])? != 0 {
+        return None;
+    }
+    let of = |user: &str| Some((id(&["-u", user])?, id(&["-g", user])?));
+    of("postgres").or_else(|| of("nobody"))
+}
+
+fn id(arguments: &[&str]) -> Option<u32> {
+    let output = Command::new("id")
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output();
+    String::from_utf8(output.ok()?.stdout)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Ends the server and removes its folder once the pipe is closed, also if this process is killed.
+fn watchdog(folder: &Path) -> ChildStdin {
+    let script = r#"
+        cat > /dev/null
+        pid=$(head -n 1 "$0/data/postmaster.pid" 2> /dev/null)
+        if [ -n "$pid" ]; then
+            kill -QUIT "$pid" 2> /dev/null
+            tries=0
+            while kill -0 "$pid" 2> /dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+        fi
+        rm -rf "$0""#;
+    Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(folder)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap()
+        .stdin
+        .take()
+        .unwrap()
+}

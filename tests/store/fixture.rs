@@ -1,0 +1,190 @@
+//! A store of its own for each test, and the databases under it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::{Connection, RunQueryDsl, SqliteConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use oncepay::{
+    environment::Environment,
+    payment::{Merchant, NewOperation, Standing, Timestamp},
+    store::{Store, StoreSettings, StoreUrl, WriteError, migrate, open},
+};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::harness::postgres::{Fsync, PostgresServer};
+
+/// A migrated, empty database, one store on it, and one merchant in it.
+pub struct Fixture {
+    pub store: Arc<dyn Store>,
+    pub url: StoreUrl,
+    pub merchant: Merchant,
+    pub environment: Environment,
+    _folder: Option<TempDir>,
+}
+
+/// Makes each contract test a test of both stores.
+macro_rules! on_both_stores {
+    ($($test:ident,)+) => {
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::fixture::Fixture::postgres().await).await;
+                }
+            )+
+        }
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(crate::fixture::Fixture::sqlite().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// The server that all tests of this process share, with one template of a migrated database.
+pub async fn shared_server() -> &'static PostgresServer {
+    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+    static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+    let server =
+        tokio::task::spawn_blocking(|| SERVER.get_or_init(|| PostgresServer::start(Fsync::Off)));
+    let server = server.await.unwrap();
+    let make_template = || async {
+        execute(&server.url("postgres"), "create database template_oncepay").await;
+        let url = StoreUrl::parse(&server.url("template_oncepay").into()).unwrap();
+        migrate(&url).await.unwrap();
+    };
+    TEMPLATE.get_or_init(make_template).await;
+    server
+}
+
+/// The URL of a new database of the shared server, a copy of `template`.
+pub async fn new_database(template: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = shared_server().await;
+    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let sql = format!("create database {name} template {template}");
+    execute(&server.url("postgres"), &sql).await;
+    server.url(&name)
+}
+
+/// Runs SQL on a PostgreSQL, beside any store.
+pub async fn execute(url: &str, sql: &str) {
+    let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+    connection.batch_execute(sql).await.unwrap();
+}
+
+/// Opens one more store on a database, as another process would.
+pub async fn open_store(url: &StoreUrl) -> Arc<dyn Store> {
+    open(settings(url)).await.unwrap()
+}
+
+pub fn settings(url: &StoreUrl) -> StoreSettings {
+    StoreSettings {
+        url: url.clone(),
+        pool_max: 8,
+        migrate: true,
+        allow_unsafe: true,
+        environment: Environment::of_the_machine(),
+    }
+}
+
+impl Fixture {
+    pub async fn postgres() -> Self {
+        let url = new_database("template_oncepay").await;
+        Self::on(StoreUrl::parse(&url.into()).unwrap(), None).await
+    }
+
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oncepay.db");
+        Self::on(StoreUrl::Sqlite { path, create: true }, Some(folder)).await
+    }
+
+    pub async fn on(url: StoreUrl, folder: Option<TempDir>) -> Self {
+        let environment = Environment::of_the_machine();
+        let store = open_store(&url).await;
+        let merchant = Merchant {
+            id: environment.new_id(),
+            name: "Ada's shop".into(),
+            created_at: environment.now(),
+            disabled_at: None,
+        };
+        let merchant = store.create_merchant(merchant).await.unwrap();
+        Self {
+            store,
+            url,
+            merchant,
+            environment,
+            _folder: folder,
+        }
+    }
+
+    pub async fn begin(&self, intent: NewOperation) -> Result<Standing, WriteError> {
+        only(self.store.begin(vec![intent]).await)
+    }
+
+    /// Runs one statement past the store, and gives the database's own refusal.
+    pub async fn sql(&self, sql: &str) -> Result<(), String> {
+        use secrecy::ExposeSecret;
+        match &self.url {
+            StoreUrl::Postgres(url) => {
+                let url = url.expose_secret();
+                let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+                let done = connection.batch_execute(sql).await;
+                done.map_err(|error| error.to_string())
+            }
+            StoreUrl::Sqlite { path, .. } => {
+                let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+                let session = "pragma foreign_keys = on; pragma busy_timeout = 5000";
+                diesel::connection::SimpleConnection::batch_execute(&mut connection, session)
+                    .unwrap();
+                let done = diesel::sql_query(sql).execute(&mut connection);
+                done.map(drop).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The database's clock, as a standing shows it.
+    pub async fn now(&self, of: &NewOperation) -> Timestamp {
+        let operation = &of.operation;
+        let (merchant_id, mode) = (operation.merchant_id, operation.mode);
+        let found = self
+            .store
+            .operation(merchant_id, mode, &operation.idempotency_key);
+        found.await.unwrap().unwrap().now
+    }
+}
+
+/// The only one of a batch of one.
+pub fn only<T>(results: Vec<T>) -> T {
+    let mut results = results.into_iter();
+    let one = results.next().unwrap();
+    assert!(results.next().is_none());
+    one
+}
+
+/// Asks again until `condition` gives something, for ten seconds at most.
+pub async fn eventually<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = condition().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), asking)
+        .await
+        .expect("the condition did not come true in time")
+}

@@ -1,0 +1,96 @@
+//! Opening a store: what is refused, and in which words.
+
+use oncepay::store::{StoreStartError, StoreUrl, open};
+
+use crate::fixture::{Fixture, new_database, open_store, settings};
+
+async fn refusal(url: &str) -> StoreStartError {
+    let url = StoreUrl::parse(&url.to_owned().into()).unwrap();
+    let refused = open(settings(&url)).await;
+    refused.err().expect("it was opened")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_path_is_an_error_and_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("oncpay.db");
+    let url = format!("sqlite://{}", path.display());
+
+    let refused = refusal(&url).await;
+
+    assert!(matches!(refused, StoreStartError::NoSuchFile { .. }));
+    assert!(refused.to_string().contains("oncpay.db"));
+    assert!(!path.exists());
+    let made = StoreUrl::parse(&format!("{url}?mode=rwc").into()).unwrap();
+    open_store(&made).await;
+    assert!(path.exists());
+    open_store(&StoreUrl::parse(&url.into()).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_no_database_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "x".repeat(8_192)).unwrap();
+    let missing = folder.path().join("no-such-folder").join("oncepay.db");
+    for path in [folder.path(), text.as_path(), missing.as_path()] {
+        let refused = refusal(&format!("{}?mode=rwc", path.display())).await;
+
+        assert!(matches!(refused, StoreStartError::File { .. }), "{refused}");
+        assert!(
+            refused.to_string().contains(path.to_str().unwrap()),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_url_says_which_database() {
+    let parse = |url: &str| StoreUrl::parse(&url.to_owned().into());
+    let sqlite = |url: &str| match parse(url) {
+        Ok(StoreUrl::Sqlite { path, create }) => (path.display().to_string(), create),
+        other => panic!("{url}: {other:?}"),
+    };
+    assert_eq!(sqlite("oncepay.db"), ("oncepay.db".into(), false));
+    assert_eq!(sqlite("sqlite://a/b.db?mode=rwc"), ("a/b.db".into(), true));
+    assert_eq!(sqlite("sqlite:///var/b.db"), ("/var/b.db".into(), false));
+    assert!(matches!(
+        parse("postgresql://h/d"),
+        Ok(StoreUrl::Postgres(_))
+    ));
+    assert!(matches!(
+        parse("mysql://h/d"),
+        Err(StoreStartError::UnknownScheme)
+    ));
+    assert!(matches!(
+        parse("sqlite://x?mode=memory"),
+        Err(StoreStartError::Url(_))
+    ));
+    assert!(matches!(parse(""), Err(StoreStartError::Url(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forgets_commits_is_refused() {
+    let at = Fixture::postgres().await;
+    let mut safe = settings(&at.url);
+    safe.allow_unsafe = false;
+
+    let refused = open(safe).await.err().unwrap();
+
+    assert!(matches!(&refused, StoreStartError::Unsafe { setting, .. } if setting == "fsync"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_in_no_error() {
+    let url = "postgres://postgres:hunter2@127.0.0.1:1/none";
+
+    let refused = refusal(url).await;
+
+    assert!(matches!(refused, StoreStartError::Unreachable(_)));
+    let shown = format!(
+        "{refused} {refused:?} {:?}",
+        settings(&StoreUrl::parse(&url.to_owned().into()).unwrap())
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(new_database("template0").await.starts_with("postgres://"));
+}

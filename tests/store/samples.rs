@@ -1,0 +1,135 @@
+//! Intents and changes to try a store with.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use oncepay::payment::{
+    Approval, ApprovedAs, Capture, Change, CreatePayment, Decline, Fingerprint, IdempotencyKey,
+    Mode, Money, NewOperation, Operation, OperationChange, OperationKind, OperationState, Origin,
+    Payment, ProviderRoute, Standing, Timestamp, Verdict,
+};
+
+use crate::fixture::Fixture;
+
+pub const LEASE: Duration = Duration::from_secs(60);
+
+pub fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+pub fn request() -> CreatePayment {
+    CreatePayment {
+        money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
+        payment_method: "pm_card_visa".into(),
+        capture: Capture::Automatic,
+        reference: Some("order-17".into()),
+        description: None,
+        metadata: BTreeMap::from([("table".into(), "7".into())]),
+    }
+}
+
+impl Fixture {
+    /// An intent to create a payment of 42 euros under `key`.
+    pub fn intent(&self, key: &str) -> NewOperation {
+        self.intent_of(key, request())
+    }
+
+    pub fn intent_of(&self, key: &str, request: CreatePayment) -> NewOperation {
+        self.intent_in(Mode::Test, key, request)
+    }
+
+    pub fn intent_in(&self, mode: Mode, text: &str, request: CreatePayment) -> NewOperation {
+        let (environment, now) = (&self.environment, self.environment.now());
+        let fingerprint = Fingerprint::of(&request.canonical());
+        let payment = Payment::new(
+            request,
+            Origin {
+                id: environment.new_id(),
+                merchant_id: self.merchant.id,
+                mode,
+                idempotency_key: key(text),
+                provider: "sandbox".into(),
+                created_at: now,
+            },
+        );
+        let operation = Operation {
+            id: environment.new_id(),
+            payment_id: payment.id,
+            merchant_id: self.merchant.id,
+            mode,
+            idempotency_key: key(text),
+            kind: OperationKind::Create,
+            fingerprint,
+            request_id: environment.new_id(),
+            state: OperationState::Open,
+            epoch: 1,
+            owner: environment.new_owner(),
+            lease_until: Timestamp::from_micros(0),
+            route: ProviderRoute {
+                provider: "sandbox".into(),
+                account: "acct_1".into(),
+                api_version: "2024-06-20".into(),
+                key: format!("oncepay-{text}"),
+                request: b"amount=4200&currency=eur".to_vec(),
+            },
+            first_sent_at: Timestamp::from_micros(0),
+            in_doubt: false,
+            amount_reserved: 0,
+            answer: None,
+            stray_reference: None,
+            recovery_tries: 0,
+            next_recovery_at: Timestamp::from_micros(0),
+            created_at: now,
+        };
+        NewOperation {
+            operation,
+            payment,
+            lease: LEASE,
+        }
+    }
+
+    /// A change of what stands, by the driver of its epoch.
+    pub fn change(&self, standing: &Standing, change: Change) -> OperationChange {
+        OperationChange {
+            operation_id: standing.operation.id,
+            epoch: standing.operation.epoch,
+            change,
+            at: self.environment.now(),
+        }
+    }
+
+    pub fn take_over(&self, standing: &Standing) -> OperationChange {
+        let owner = self.environment.new_owner();
+        self.change(
+            standing,
+            Change::TakeOver {
+                owner,
+                lease: LEASE,
+            },
+        )
+    }
+}
+
+pub fn captured(reference: &str) -> Change {
+    Change::Settle(Verdict::Approved(Approval {
+        approved_as: ApprovedAs::Captured,
+        reference: reference.into(),
+    }))
+}
+
+pub fn declined() -> Change {
+    Change::Settle(Verdict::Declined(Decline {
+        code: "insufficient_funds".into(),
+        message: "The card has not enough money.".into(),
+        reference: None,
+    }))
+}
+
+pub fn released() -> Change {
+    let reason = "connection refused".into();
+    Change::Release { reason }
+}
+
+pub fn left_in_doubt() -> Change {
+    let reason = "no answer".into();
+    Change::LeaveInDoubt { reason }
+}

@@ -1,0 +1,112 @@
+//! The adapter to Stripe over real sockets: what is sent, and what is known when the other side
+//! refuses, cuts, stalls or sends elsewhere. What an answer means is tested beside the adapter.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes the functions around the tests for a program"
+)]
+
+mod server;
+
+mod lookup;
+mod sent;
+mod transport;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use oncepay::{
+    payment::{
+        Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Origin, Payment, Timestamp,
+    },
+    provider::{
+        AuthorizeCall, Expected, InDoubtReason, NotSentReason, Outcome, Provider,
+        stripe::{StripeProvider, StripeSettings},
+    },
+};
+use tokio::runtime::Handle;
+
+const OPERATION: u128 = 3;
+
+/// Long enough to be never the reason, for tests in which nothing stalls.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn provider(base_url: &str, attempt_timeout: Duration) -> StripeProvider {
+    provider_on(Handle::current(), base_url, attempt_timeout)
+}
+
+pub(crate) fn provider_on(
+    runtime: Handle,
+    base_url: &str,
+    attempt_timeout: Duration,
+) -> StripeProvider {
+    // A second installation is refused, and is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut settings = StripeSettings::new("stripe", base_url, "sk_sandbox_1");
+    settings.attempt_timeout = attempt_timeout;
+    settings.connect_timeout = attempt_timeout / 2;
+    StripeProvider::new(settings, runtime).unwrap()
+}
+
+pub(crate) fn call(provider: &StripeProvider) -> AuthorizeCall {
+    let money = Money::new(4_200, "EUR".parse().unwrap()).unwrap();
+    let request = CreatePayment {
+        money,
+        payment_method: "pm_card_visa".into(),
+        capture: Capture::Automatic,
+        reference: Some("order-17".into()),
+        description: None,
+        metadata: BTreeMap::new(),
+    };
+    let origin = Origin {
+        id: Id::from_uuid(uuid::Uuid::from_u128(1)),
+        merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
+        mode: Mode::Test,
+        idempotency_key: IdempotencyKey::new("order-17").unwrap(),
+        provider: "stripe".into(),
+        created_at: Timestamp::from_micros(0),
+    };
+    let payment = Payment::new(request, origin);
+    let operation_id = Id::from_uuid(uuid::Uuid::from_u128(OPERATION));
+    AuthorizeCall {
+        key: "oncepay_1".into(),
+        request: provider.prepare(&payment, operation_id),
+        expected: Expected {
+            operation_id,
+            payment_id: payment.id,
+            money,
+        },
+        first_attempt: true,
+        request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),
+    }
+}
+
+/// The payment intent of [`call`] in a state.
+pub(crate) fn intent(status: &str) -> String {
+    let more = match status {
+        "canceled" => r#","cancellation_reason":"abandoned""#,
+        _ => "",
+    };
+    format!(
+        r#"{{"id":"pi_1","object":"payment_intent","status":"{status}","amount":4200,"currency":"eur",
+        "metadata":{{"oncepay_operation":"opn_00000000000000000000000003"}}{more}}}"#
+    )
+}
+
+/// Kind, and reason or code.
+pub(crate) fn line(outcome: &Outcome) -> String {
+    let kind = outcome.kind();
+    match outcome {
+        Outcome::Approved(it) => format!("{kind} {}", it.reference),
+        Outcome::Declined(it) => format!("{kind} {}", it.code),
+        Outcome::NotSent(it) => format!("{kind} {}", it.reason.as_str()),
+        Outcome::InDoubt(it) => format!("{kind} {}", it.reason.as_str()),
+    }
+}
+
+pub(crate) fn in_doubt(reason: InDoubtReason) -> String {
+    format!("in_doubt {}", reason.as_str())
+}
+
+pub(crate) fn not_sent(reason: NotSentReason) -> String {
+    format!("not_sent {}", reason.as_str())
+}
