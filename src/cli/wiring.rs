@@ -2,7 +2,11 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use secrecy::SecretString;
@@ -11,8 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::in_one_line;
 use crate::{
+    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp},
     config::Config,
     environment::Environment,
+    http::{self, HttpDependencies, HttpSettings},
+    lookups::MemoryLookups,
     provider::{
         Provider,
         stripe::{StripeProvider, StripeSettings},
@@ -127,7 +134,6 @@ pub(super) fn build_providers(
 }
 
 /// All that serving takes.
-#[expect(dead_code, reason = "read by the actors and the HTTP server")]
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) environment: Environment,
@@ -140,13 +146,94 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
 }
 
+/// What a shared look-up may keep in memory, in bytes.
+const LOOKUP_BYTES_MAX: u64 = 32 << 20;
+
 /// Runs actors and HTTP in the actix system that it is called in, until `stop` is cancelled and what
 /// was under way has ended or `limits.shutdown_timeout_s` have passed. Calls `listening` once requests
 /// are served on `listener`.
 pub(super) async fn serve(
-    _parts: Parts,
-    _listener: TcpListener,
-    _listening: impl FnOnce(SocketAddr),
+    parts: Parts,
+    listener: TcpListener,
+    listening: impl FnOnce(SocketAddr),
 ) -> Result<(), WiringError> {
-    Err("this build has no HTTP server".into())
+    let Parts {
+        config,
+        environment,
+        metrics,
+        store,
+        providers,
+        io,
+        stop,
+    } = parts;
+    let (metrics, limits) = (Arc::new(metrics), &config.limits);
+    let watcher = Arc::new(Watcher {
+        metrics: Arc::clone(&metrics),
+        gave_up: AtomicBool::new(false),
+        stop: stop.clone(),
+    });
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let dependencies = Dependencies {
+        store: Arc::clone(&store),
+        lookups: Arc::new(MemoryLookups::new(LOOKUP_BYTES_MAX)),
+        environment: environment.clone(),
+        metrics: Arc::clone(&metrics),
+        providers,
+        routing: config.routing.clone(),
+        tasks: io,
+        watcher: Arc::<Watcher>::clone(&watcher),
+    };
+    let settings = DriveSettings {
+        deadline: limits.deadline(),
+        lease: limits.lease(),
+        in_flight_max: limits.in_flight_max as usize,
+        provider_calls_max: limits.provider_calls_max as usize,
+        batch_rows_max: limits.batch_rows_max as usize,
+        shards: cores,
+    };
+    let actors = ActorSystem::start(dependencies, settings).await?;
+    let http = http::start(
+        listener,
+        HttpDependencies {
+            payments: actors.payments(),
+            store,
+            environment,
+            metrics,
+            settings: HttpSettings {
+                body_bytes_max: limits.body_bytes_max as usize,
+                workers: config.http_workers.map_or(cores, usize::from),
+                shutdown_timeout_s: limits.shutdown_timeout_s.into(),
+            },
+        },
+    )?;
+    listening(http.address());
+    stop.cancelled().await;
+    // Both at once: a request that is answered waits for its drive, and a drive for nobody.
+    let (stopped, left) = tokio::join!(http.stop(), actors.drain(limits.shutdown_timeout()));
+    stopped?;
+    if left > 0 {
+        tracing::warn!(left, "operations are left to the next driver");
+    }
+    if watcher.gave_up.load(Ordering::SeqCst) {
+        return Err("an actor crashed again and again; see the log".into());
+    }
+    Ok(())
+}
+
+/// Counts the actors' crashes, and ends the process when one cannot be kept alive.
+struct Watcher {
+    metrics: Arc<Metrics>,
+    gave_up: AtomicBool,
+    stop: CancellationToken,
+}
+
+impl GiveUp for Watcher {
+    fn restarted(&self, actor: &'static str) {
+        self.metrics.actors.restarted(actor);
+    }
+
+    fn gave_up(&self, _: &'static str) {
+        self.gave_up.store(true, Ordering::SeqCst);
+        self.stop.cancel();
+    }
 }
