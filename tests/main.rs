@@ -8,6 +8,7 @@
     reason = "clippy knows test functions, but not the helpers beside them"
 )]
 
+mod cli;
 mod house;
 mod sandbox;
 mod simulation;
