@@ -38,12 +38,8 @@ pub(super) type Written = Vec<Result<Standing, String>>;
 
 /// Something that can write many `T` in one transaction.
 pub(super) trait Writer<T> {
-    /// Writes all of `items` or none. `again` says that an earlier try ended in doubt.
-    fn write(
-        &self,
-        items: &[T],
-        again: bool,
-    ) -> impl Future<Output = Result<Written, Failure>> + Send;
+    /// Writes all of `items` or none.
+    fn write(&self, items: &[T]) -> impl Future<Output = Result<Written, Failure>> + Send;
 }
 
 /// Writes a batch; one result for each item, in order.
@@ -125,7 +121,7 @@ async fn persist<T>(
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match writer.write(items, doubt.is_some()).await {
+        let failure = match writer.write(items).await {
             Ok(written) => return Ok(written),
             Err(failure) => failure,
         };

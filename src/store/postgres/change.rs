@@ -62,7 +62,7 @@ static WRITE: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Writer<OperationChange> for Writing {
-    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+    async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let mut connection = self.connection().await?;
         let mut committing = false;
         let work = connection.transaction(async |connection| {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Writer<OperationChange> for Writing {
-    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+    async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let items = items.to_vec();
         let work = self.writer.transaction(move |connection| {
             let decision = decide(&items, read(connection, &items)?);
