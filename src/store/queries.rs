@@ -42,7 +42,15 @@ macro_rules! page_query {
             page = page.filter(payments::reference.eq(reference));
         }
         if let Some(key) = &query.idempotency_key {
-            page = page.filter(payments::idempotency_key.eq(key.as_str()));
+            // Any operation has a key; only the one that created the payment gave it its own.
+            let under_key = operations::table
+                .filter(operations::merchant_id.eq(query.merchant_id.to_string()))
+                .filter(operations::mode.eq(query.mode.as_str()))
+                .filter(operations::idempotency_key.eq(key.as_str()))
+                .select(operations::payment_id);
+            page = page
+                .filter(payments::idempotency_key.eq(key.as_str()))
+                .filter(payments::id.eq_any(under_key));
         }
         if let Some(from) = query.created_from {
             page = page.filter(payments::created_at.ge(from.as_micros()));

@@ -1,6 +1,8 @@
 //! What is read from SQLite.
 
-use diesel::{OptionalExtension, QueryResult, prelude::*, sqlite::Sqlite};
+use diesel::{
+    OptionalExtension, QueryResult, dsl::sql, prelude::*, sql_types::Bool, sqlite::Sqlite,
+};
 
 use super::connection;
 use crate::{
@@ -92,7 +94,8 @@ pub(super) fn unsettled_routes(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<UnsettledRoute>, ReadError> {
     let rows: Vec<(String, String, i64)> = operations::table
-        .filter(operations::state.ne("settled"))
+        // In these words, not by a parameter: so stands the condition of the index.
+        .filter(sql::<Bool>("operations.state <> 'settled'"))
         .group_by((operations::provider, operations::account))
         .order((operations::provider, operations::account))
         .select((
