@@ -76,6 +76,8 @@ static BEGIN: LazyLock<String> = LazyLock::new(|| {
 type BegunRow = (String, i64, i64, i64, i64);
 
 impl Writer<NewOperation> for Writing {
+    type Answer = Standing;
+
     async fn write(&self, items: &[NewOperation]) -> Result<Written, Failure> {
         let mut connection = self.connection().await?;
         let begun = match insert(&mut connection, items).await {

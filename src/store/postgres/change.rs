@@ -10,7 +10,7 @@ use super::{
     statement::{CLOCK, SqlOf, Statement, assigned, listed, unnest},
 };
 use crate::{
-    payment::{Operation, OperationChange, Payment, Timestamp},
+    payment::{Operation, OperationChange, Payment, Standing, Timestamp},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
@@ -62,6 +62,8 @@ static WRITE: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Writer<OperationChange> for Writing {
+    type Answer = Standing;
+
     async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let mut connection = self.connection().await?;
         let mut committing = false;

@@ -15,6 +15,8 @@ use crate::{
 };
 
 impl Writer<NewOperation> for Writing {
+    type Answer = Standing;
+
     async fn write(&self, items: &[NewOperation]) -> Result<Written, Failure> {
         let items = items.to_vec();
         let work = self.writer.transaction(move |connection| {

@@ -4,7 +4,7 @@ use diesel::{OptionalExtension, prelude::*, result::Error};
 
 use super::{Writing, connection};
 use crate::{
-    payment::{Operation, OperationChange, Payment},
+    payment::{Operation, OperationChange, Payment, Standing},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
@@ -14,6 +14,8 @@ use crate::{
 };
 
 impl Writer<OperationChange> for Writing {
+    type Answer = Standing;
+
     async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let items = items.to_vec();
         let work = self.writer.transaction(move |connection| {

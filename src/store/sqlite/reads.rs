@@ -11,7 +11,9 @@ use crate::{
     },
     store::{
         Cursor, PaymentPage, PaymentQuery, ReadError, UnsettledRoute,
-        queries::{all, events_query, page_of, page_query, payment_query},
+        queries::{
+            AROUND, all, events_query, first_id_at, last_id_at, page_of, page_query, payment_query,
+        },
         rows::{EventRow, OperationRow, PaymentRow, Unreadable},
         schema::{operations, payment_events, payments},
     },
