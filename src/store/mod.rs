@@ -1,4 +1,4 @@
-//! The payment store: the only module that speaks SQL. Start reading at [`Store`]; [`open`] gives
+//! The payment store: the only module that speaks SQL. Start reading at [`Store`]; [`open()`] gives
 //! the one that a URL names.
 //!
 //! A write is one intent or one change in a batch that commits whole; a read is one method.
