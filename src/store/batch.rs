@@ -34,27 +34,28 @@ pub(super) enum Failure {
 }
 
 /// What one transaction gives for each of its writes: its standing, or why it cannot be.
-pub(super) type Written = Vec<Result<Standing, String>>;
+pub(super) type Written<Answer = Standing> = Vec<Result<Answer, String>>;
 
 /// Something that can write many `T` in one transaction.
 pub(super) trait Writer<T> {
-    /// Writes all of `items` or none. `again` says that an earlier try ended in doubt.
+    type Answer: Send;
+
+    /// Writes all of `items` or none.
     fn write(
         &self,
         items: &[T],
-        again: bool,
-    ) -> impl Future<Output = Result<Written, Failure>> + Send;
+    ) -> impl Future<Output = Result<Written<Self::Answer>, Failure>> + Send;
 }
 
 /// Writes a batch; one result for each item, in order.
 ///
 /// Items of one `subject` go into consecutive transactions.
-pub(super) async fn run<T, S: Hash + Eq>(
-    writer: &impl Writer<T>,
+pub(super) async fn run<T, S: Hash + Eq, W: Writer<T>>(
+    writer: &W,
     environment: &Environment,
     batch: &[T],
     subject: impl Fn(&T) -> S,
-) -> Vec<Result<Standing, WriteError>> {
+) -> Vec<Result<W::Answer, WriteError>> {
     tracing::debug!(size = batch.len(), "writing a batch");
     let mut results = Vec::with_capacity(batch.len());
     for wave in waves(batch, subject) {
@@ -115,17 +116,17 @@ enum Persisted {
     InDoubt(WriteError),
 }
 
-async fn persist<T>(
-    writer: &impl Writer<T>,
+async fn persist<T, W: Writer<T>>(
+    writer: &W,
     environment: &Environment,
     items: &[T],
-) -> Result<Written, Persisted> {
+) -> Result<Written<W::Answer>, Persisted> {
     let give_up_at = Instant::now() + TRYING_MAX;
     let mut doubt: Option<String> = None;
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match writer.write(items, doubt.is_some()).await {
+        let failure = match writer.write(items).await {
             Ok(written) => return Ok(written),
             Err(failure) => failure,
         };
@@ -160,12 +161,105 @@ async fn persist<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::environment::Randomness;
+
+    /// Answers as its script says, and then writes; a negative number is a row at fault.
+    #[derive(Default)]
+    struct Scripted {
+        failures: Mutex<Vec<Failure>>,
+        tries: Mutex<Vec<usize>>,
+    }
+
+    impl Writer<i32> for Scripted {
+        type Answer = i32;
+
+        async fn write(&self, items: &[i32]) -> Result<Written<i32>, Failure> {
+            self.tries.lock().unwrap().push(items.len());
+            if let Some(failure) = self.failures.lock().unwrap().pop() {
+                return Err(failure);
+            }
+            if items.iter().any(|item| *item < 0) {
+                return Err(Failure::RowRefused("negative".into()));
+            }
+            Ok(items.iter().map(|item| Ok(*item)).collect())
+        }
+    }
+
+    struct Zeros;
+
+    impl Randomness for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    /// Runs a batch after `failures`, the first of them first, and without waiting between tries.
+    async fn after(
+        mut failures: Vec<Failure>,
+        batch: &[i32],
+    ) -> (Vec<Result<i32, WriteError>>, Vec<usize>) {
+        failures.reverse();
+        let writer = Scripted {
+            failures: Mutex::new(failures),
+            ..Default::default()
+        };
+        let mut environment = Environment::of_the_machine();
+        environment.randomness = Arc::new(Zeros);
+        let results = run(&writer, &environment, batch, |item| *item).await;
+        (results, writer.tries.into_inner().unwrap())
+    }
+
+    fn text() -> String {
+        "why".into()
+    }
 
     #[test]
     fn a_subject_that_comes_twice_begins_a_new_transaction() {
         let batch = ["a", "b", "a", "a", "c"];
         assert_eq!(waves(&batch, |one| *one), [0..2, 2..3, 3..5]);
         assert!(waves(&[] as &[&str], |one| *one).is_empty());
+    }
+
+    #[tokio::test]
+    async fn rule_16_only_a_refused_row_splits_a_batch() {
+        let deadlock = || Failure::RolledBack(text());
+        let (results, tries) = after(vec![deadlock(), deadlock()], &[1, 2, 3, 4]).await;
+        assert_eq!(results, [Ok(1), Ok(2), Ok(3), Ok(4)]);
+        assert_eq!(tries, [4, 4, 4]);
+
+        let (results, tries) = after(vec![], &[1, 2, -3, 4]).await;
+        let refused = Err(WriteError::Rejected("negative".into()));
+        assert_eq!(results, [Ok(1), Ok(2), refused, Ok(4)]);
+        assert_eq!(tries, [4, 2, 2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn rule_18_only_what_was_never_handed_over_is_not_attempted() {
+        let unreached = || Failure::NotReached(text());
+        let (results, tries) = after(vec![unreached()], &[1, 2]).await;
+        assert_eq!(results, vec![Err(WriteError::NotAttempted(text())); 2]);
+        assert_eq!(tries, [2]);
+
+        let unknown = || Failure::Unknown(text());
+        let lost = vec![unknown(), unreached(), unreached(), unreached()];
+        let (results, _) = after(lost, &[1, 2]).await;
+        assert_eq!(results, vec![Err(WriteError::Unknown(text())); 2]);
+    }
+
+    #[tokio::test]
+    async fn rule_18_a_commit_in_doubt_is_run_again() {
+        let (results, tries) = after(vec![Failure::Unknown(text())], &[1, 2]).await;
+        assert_eq!((results, tries), (vec![Ok(1), Ok(2)], vec![2, 2]));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_rolled_back_again_and_again_is_rejected() {
+        let failures = vec![Failure::RolledBack(text()); TRIES_MAX as usize];
+        let (results, tries) = after(failures, &[1]).await;
+        assert_eq!(results, [Err(WriteError::Rejected(text()))]);
+        assert_eq!(tries, [1, 1, 1, 1]);
     }
 }

@@ -62,6 +62,13 @@ pub(super) fn failure(error: &Error, rolled_back: bool) -> Failure {
     }
 }
 
+/// The error of the transaction that migrations stand in.
+impl From<Error> for StoreStartError {
+    fn from(error: Error) -> Self {
+        Self::Migration(error.to_string())
+    }
+}
+
 impl From<Error> for ReadError {
     fn from(error: Error) -> Self {
         Self(error.to_string())

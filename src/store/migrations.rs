@@ -42,7 +42,11 @@ async fn with_harness(url: &StoreUrl, run: bool) -> Result<Vec<String>, StoreSta
         }
         StoreUrl::Sqlite { path, create } => {
             let mut connection = sqlite::connect_to_migrate(&path, create)?;
-            harnessed::<Sqlite, _>(&mut connection, SQLITE, run)
+            if !run {
+                return harnessed::<Sqlite, _>(&mut connection, SQLITE, run);
+            }
+            // Each migration's own transaction becomes a part of this one, which others wait for.
+            connection.immediate_transaction(|connection| harnessed(connection, SQLITE, run))
         }
     });
     work.await

@@ -1,6 +1,11 @@
-//! The payment store: the only module that speaks SQL. Start reading at [`Store`].
+//! The payment store: the only module that speaks SQL. Start reading at [`Store`]; [`open()`] gives
+//! the one that a URL names.
 //!
 //! A write is one intent or one change in a batch that commits whole; a read is one method.
+//!
+//! What both databases share is here: the tables (`schema`, `rows`), what changes make of the rows
+//! (`decide`), how a batch is run to its end (`batch`), and the reads in common words (`queries`).
+//! `postgres` and `sqlite` have what truly differs.
 //!
 //! **Invariant:** nothing outside `store` names diesel.
 //! **Invariant:** every write is idempotent, so a commit whose fate is unknown is simply run again.
@@ -36,11 +41,17 @@ pub trait Store: Send + Sync + 'static {
     /// standing then has `applied: false` and shows the row that stands. One result per intent, in
     /// order; a row that the database refuses does not fail its neighbours.
     ///
+    /// An intent that is recorded again, because its answer was lost, has `applied: true` as long as
+    /// its own driver holds the operation. Intents of one key go into consecutive transactions.
+    ///
     /// Dropping the future does not undo the work.
     fn begin(&self, batch: Vec<NewOperation>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>>;
 
     /// Applies changes, in one transaction, as [`crate::payment::apply`] decides each over the
-    /// locked rows. A change that the fence refuses is not an error: `applied` is then false.
+    /// locked rows. A change that the fence refuses is not an error: `applied` is then false. One that
+    /// is made again has `applied: true`. An operation that does not exist, or whose rows contradict
+    /// each other, is [`WriteError::Rejected`].
+    ///
     /// Dropping the future does not undo the work.
     fn change(
         &self,

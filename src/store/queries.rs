@@ -42,13 +42,25 @@ macro_rules! page_query {
             page = page.filter(payments::reference.eq(reference));
         }
         if let Some(key) = &query.idempotency_key {
-            page = page.filter(payments::idempotency_key.eq(key.as_str()));
+            // Any operation has a key; only the one that created the payment gave it its own.
+            let under_key = operations::table
+                .filter(operations::merchant_id.eq(query.merchant_id.to_string()))
+                .filter(operations::mode.eq(query.mode.as_str()))
+                .filter(operations::idempotency_key.eq(key.as_str()))
+                .select(operations::payment_id);
+            page = page
+                .filter(payments::idempotency_key.eq(key.as_str()))
+                .filter(payments::id.eq_any(under_key));
         }
         if let Some(from) = query.created_from {
-            page = page.filter(payments::created_at.ge(from.as_micros()));
+            page = page
+                .filter(payments::created_at.ge(from.as_micros()))
+                .filter(payments::id.ge(first_id_at(from.minus(AROUND)).to_string()));
         }
         if let Some(to) = query.created_to {
-            page = page.filter(payments::created_at.le(to.as_micros()));
+            page = page
+                .filter(payments::created_at.le(to.as_micros()))
+                .filter(payments::id.le(last_id_at(to.plus(AROUND)).to_string()));
         }
         match query.cursor {
             None => page.order(payments::id.desc()),
@@ -76,8 +88,30 @@ macro_rules! api_key_query {
 
 pub(super) use {api_key_query, events_query, page_query, payment_query};
 
+use std::time::Duration;
+
 use super::{Cursor, PaymentPage, PaymentQuery, ReadError, rows::PaymentRow};
-use crate::payment::Payment;
+use crate::payment::{Payment, PaymentId, Timestamp};
+
+/// How far an id's time and its payment's may be apart. Ids carry the time they were made at, so a
+/// span of time is a span of ids, which an index finds.
+pub(super) const AROUND: Duration = Duration::from_secs(3_600);
+
+/// The first id that can be made at a time.
+pub(super) fn first_id_at(time: Timestamp) -> PaymentId {
+    id_at(time, [0; 10])
+}
+
+/// The last id that can be made at a time.
+pub(super) fn last_id_at(time: Timestamp) -> PaymentId {
+    id_at(time, [0xff; 10])
+}
+
+fn id_at(time: Timestamp, rest: [u8; 10]) -> PaymentId {
+    let millis = u64::try_from(time.as_micros() / 1_000).unwrap_or(0);
+    let builder = uuid::Builder::from_unix_timestamp_millis(millis.min((1 << 48) - 1), &rest);
+    PaymentId::from_uuid(builder.into_uuid())
+}
 
 /// The page that the rows of `page_query` make.
 pub(super) fn page_of(

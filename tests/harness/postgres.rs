@@ -10,23 +10,24 @@ use std::{
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const START_MAX: Duration = Duration::from_secs(30);
 
 /// Whether commits reach the disk. Without, tests are faster, and a store refuses the server unless
 /// it is told that it is a throw-away one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
+pub(crate) enum Fsync {
     On,
     Off,
 }
 
 /// A running server. Dropping it stops the server and removes its folder.
-pub struct PostgresServer {
+pub(crate) struct PostgresServer {
     folder: TempDir,
     port: u16,
     fsync: Fsync,
@@ -36,7 +37,7 @@ pub struct PostgresServer {
 
 impl PostgresServer {
     /// Makes a cluster and starts its server.
-    pub fn start(fsync: Fsync) -> Self {
+    pub(crate) fn start(fsync: Fsync) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("oncepay-postgres-")
             .tempdir()
@@ -73,12 +74,12 @@ impl PostgresServer {
     }
 
     /// The URL of a database of this server.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Ends the server as a loss of power would, but for the disk's cache.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let Some(mut server) = self.server.take() else {
             return;
         };
@@ -88,7 +89,7 @@ impl PostgresServer {
     }
 
     /// Starts the server again, on the same port.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         let until = Instant::now() + START_MAX;
         // The children of a killed postmaster hold the shared memory until they have noticed.
         while !self.try_start() {

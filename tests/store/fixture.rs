@@ -12,7 +12,7 @@ use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use oncepay::{
     environment::Environment,
-    payment::{Merchant, NewOperation, Standing, Timestamp},
+    payment::{Merchant, NewOperation, Standing},
     store::{Store, StoreSettings, StoreUrl, WriteError, migrate, open},
 };
 use tempfile::TempDir;
@@ -21,11 +21,11 @@ use tokio::sync::OnceCell;
 use crate::harness::postgres::{Fsync, PostgresServer};
 
 /// A migrated, empty database, one store on it, and one merchant in it.
-pub struct Fixture {
-    pub store: Arc<dyn Store>,
-    pub url: StoreUrl,
-    pub merchant: Merchant,
-    pub environment: Environment,
+pub(crate) struct Fixture {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) url: StoreUrl,
+    pub(crate) merchant: Merchant,
+    pub(crate) environment: Environment,
     _folder: Option<TempDir>,
 }
 
@@ -53,7 +53,7 @@ macro_rules! on_both_stores {
 pub(crate) use on_both_stores;
 
 /// The server that all tests of this process share, with one template of a migrated database.
-pub async fn shared_server() -> &'static PostgresServer {
+pub(crate) async fn shared_server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     static TEMPLATE: OnceCell<()> = OnceCell::const_new();
     let server =
@@ -69,7 +69,7 @@ pub async fn shared_server() -> &'static PostgresServer {
 }
 
 /// The URL of a new database of the shared server, a copy of `template`.
-pub async fn new_database(template: &str) -> String {
+pub(crate) async fn new_database(template: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let server = shared_server().await;
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -79,17 +79,17 @@ pub async fn new_database(template: &str) -> String {
 }
 
 /// Runs SQL on a PostgreSQL, beside any store.
-pub async fn execute(url: &str, sql: &str) {
+pub(crate) async fn execute(url: &str, sql: &str) {
     let mut connection = AsyncPgConnection::establish(url).await.unwrap();
     connection.batch_execute(sql).await.unwrap();
 }
 
 /// Opens one more store on a database, as another process would.
-pub async fn open_store(url: &StoreUrl) -> Arc<dyn Store> {
+pub(crate) async fn open_store(url: &StoreUrl) -> Arc<dyn Store> {
     open(settings(url)).await.unwrap()
 }
 
-pub fn settings(url: &StoreUrl) -> StoreSettings {
+pub(crate) fn settings(url: &StoreUrl) -> StoreSettings {
     StoreSettings {
         url: url.clone(),
         pool_max: 8,
@@ -100,18 +100,18 @@ pub fn settings(url: &StoreUrl) -> StoreSettings {
 }
 
 impl Fixture {
-    pub async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let url = new_database("template_oncepay").await;
         Self::on(StoreUrl::parse(&url.into()).unwrap(), None).await
     }
 
-    pub async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("oncepay.db");
         Self::on(StoreUrl::Sqlite { path, create: true }, Some(folder)).await
     }
 
-    pub async fn on(url: StoreUrl, folder: Option<TempDir>) -> Self {
+    pub(crate) async fn on(url: StoreUrl, folder: Option<TempDir>) -> Self {
         let environment = Environment::of_the_machine();
         let store = open_store(&url).await;
         let merchant = Merchant {
@@ -130,12 +130,12 @@ impl Fixture {
         }
     }
 
-    pub async fn begin(&self, intent: NewOperation) -> Result<Standing, WriteError> {
+    pub(crate) async fn begin(&self, intent: NewOperation) -> Result<Standing, WriteError> {
         only(self.store.begin(vec![intent]).await)
     }
 
     /// Runs one statement past the store, and gives the database's own refusal.
-    pub async fn sql(&self, sql: &str) -> Result<(), String> {
+    pub(crate) async fn sql(&self, sql: &str) -> Result<(), String> {
         use secrecy::ExposeSecret;
         match &self.url {
             StoreUrl::Postgres(url) => {
@@ -154,20 +154,10 @@ impl Fixture {
             }
         }
     }
-
-    /// The database's clock, as a standing shows it.
-    pub async fn now(&self, of: &NewOperation) -> Timestamp {
-        let operation = &of.operation;
-        let (merchant_id, mode) = (operation.merchant_id, operation.mode);
-        let found = self
-            .store
-            .operation(merchant_id, mode, &operation.idempotency_key);
-        found.await.unwrap().unwrap().now
-    }
 }
 
 /// The only one of a batch of one.
-pub fn only<T>(results: Vec<T>) -> T {
+pub(crate) fn only<T>(results: Vec<T>) -> T {
     let mut results = results.into_iter();
     let one = results.next().unwrap();
     assert!(results.next().is_none());
@@ -175,7 +165,7 @@ pub fn only<T>(results: Vec<T>) -> T {
 }
 
 /// Asks again until `condition` gives something, for ten seconds at most.
-pub async fn eventually<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = condition().await {

@@ -10,13 +10,13 @@ use oncepay::payment::{
 
 use crate::fixture::Fixture;
 
-pub const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
-pub fn key(text: &str) -> IdempotencyKey {
+pub(crate) fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).unwrap()
 }
 
-pub fn request() -> CreatePayment {
+pub(crate) fn request() -> CreatePayment {
     CreatePayment {
         money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
         payment_method: "pm_card_visa".into(),
@@ -29,15 +29,15 @@ pub fn request() -> CreatePayment {
 
 impl Fixture {
     /// An intent to create a payment of 42 euros under `key`.
-    pub fn intent(&self, key: &str) -> NewOperation {
+    pub(crate) fn intent(&self, key: &str) -> NewOperation {
         self.intent_of(key, request())
     }
 
-    pub fn intent_of(&self, key: &str, request: CreatePayment) -> NewOperation {
+    pub(crate) fn intent_of(&self, key: &str, request: CreatePayment) -> NewOperation {
         self.intent_in(Mode::Test, key, request)
     }
 
-    pub fn intent_in(&self, mode: Mode, text: &str, request: CreatePayment) -> NewOperation {
+    pub(crate) fn intent_in(&self, mode: Mode, text: &str, request: CreatePayment) -> NewOperation {
         let (environment, now) = (&self.environment, self.environment.now());
         let fingerprint = Fingerprint::of(&request.canonical());
         let payment = Payment::new(
@@ -88,7 +88,7 @@ impl Fixture {
     }
 
     /// A change of what stands, by the driver of its epoch.
-    pub fn change(&self, standing: &Standing, change: Change) -> OperationChange {
+    pub(crate) fn change(&self, standing: &Standing, change: Change) -> OperationChange {
         OperationChange {
             operation_id: standing.operation.id,
             epoch: standing.operation.epoch,
@@ -97,7 +97,7 @@ impl Fixture {
         }
     }
 
-    pub fn take_over(&self, standing: &Standing) -> OperationChange {
+    pub(crate) fn take_over(&self, standing: &Standing) -> OperationChange {
         let owner = self.environment.new_owner();
         self.change(
             standing,
@@ -109,14 +109,14 @@ impl Fixture {
     }
 }
 
-pub fn captured(reference: &str) -> Change {
+pub(crate) fn captured(reference: &str) -> Change {
     Change::Settle(Verdict::Approved(Approval {
         approved_as: ApprovedAs::Captured,
         reference: reference.into(),
     }))
 }
 
-pub fn declined() -> Change {
+pub(crate) fn declined() -> Change {
     Change::Settle(Verdict::Declined(Decline {
         code: "insufficient_funds".into(),
         message: "The card has not enough money.".into(),
@@ -124,12 +124,12 @@ pub fn declined() -> Change {
     }))
 }
 
-pub fn released() -> Change {
+pub(crate) fn released() -> Change {
     let reason = "connection refused".into();
     Change::Release { reason }
 }
 
-pub fn left_in_doubt() -> Change {
+pub(crate) fn left_in_doubt() -> Change {
     let reason = "no answer".into();
     Change::LeaveInDoubt { reason }
 }

@@ -85,7 +85,7 @@ create table payments (
     constraint payments_event_count_positive check (event_count >= 1)
 ) strict;
 
-create unique index payments_by_idempotency_key on payments (merchant_id, mode, idempotency_key);
+-- A payment is found by its idempotency key through its operation.
 create index payments_by_merchant on payments (merchant_id, mode, id);
 create index payments_by_status on payments (merchant_id, mode, status, id);
 create index payments_by_reference on payments (merchant_id, mode, reference, id)
@@ -152,11 +152,11 @@ create table operations (
     constraint operations_recovery_tries_not_negative check (recovery_tries >= 0)
 ) strict;
 
-create index operations_by_payment on operations (payment_id);
+-- Settling a payment rewrites its row in every index: each index here is one that must be.
+create index operations_after_creation on operations (payment_id) where kind <> 'create';
 create unique index operations_one_capture_or_cancel on operations (payment_id)
     where kind in ('capture', 'cancel') and state <> 'settled';
-create index operations_to_recover on operations (next_recovery_at) where state = 'open';
-create index operations_unsettled on operations (provider, account) where state <> 'settled';
+create index operations_unsettled on operations (state, next_recovery_at) where state <> 'settled';
 
 create table payment_events (
     payment_id text not null references payments (id),

@@ -6,11 +6,11 @@ use diesel::{
     result::Error,
     sql_types::{BigInt, Text},
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{
     Writing,
-    reads::{Found, found},
+    reads::{self, Found, found},
     statement::{CLOCK, Statement, listed, unnest},
 };
 use crate::{
@@ -76,27 +76,29 @@ static BEGIN: LazyLock<String> = LazyLock::new(|| {
 type BegunRow = (String, i64, i64, i64, i64);
 
 impl Writer<NewOperation> for Writing {
-    async fn write(&self, items: &[NewOperation], again: bool) -> Result<Written, Failure> {
+    type Answer = Standing;
+
+    async fn write(&self, items: &[NewOperation]) -> Result<Written, Failure> {
         let mut connection = self.connection().await?;
-        // The statement is a transaction of its own, until its fate was once unknown: then the
-        // COMMIT is a step of its own, so that any other error is known to have written nothing.
-        let begun = if again {
-            let mut committing = false;
-            let work = connection.transaction(async |connection| {
-                let begun = insert(connection, items).await?;
-                committing = true;
-                Ok::<_, Error>(begun)
-            });
-            let begun = work.await;
-            begun.map_err(|error| super::failed(&error, committing))?
-        } else {
-            let begun = insert(&mut connection, items).await;
-            begun.map_err(|error| failure(&error, false))?
+        let begun = match insert(&mut connection, items).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                let rolled_back = is_rolled_back(&mut connection, &error).await;
+                return Err(failure(&error, rolled_back));
+            }
         };
         answers(&mut connection, items, begun)
             .await
             .map_err(|error| Failure::Unknown(error.to_string()))
     }
+}
+
+/// Whether the statement, which is a transaction of its own, is known to be undone by its error.
+///
+/// An error that leaves the session alive came before the commit: PostgreSQL has none after it but
+/// those that end the session.
+async fn is_rolled_back(connection: &mut AsyncPgConnection, error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(..)) && reads::ping(connection).await.is_ok()
 }
 
 async fn insert(

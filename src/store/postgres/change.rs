@@ -10,7 +10,7 @@ use super::{
     statement::{CLOCK, SqlOf, Statement, assigned, listed, unnest},
 };
 use crate::{
-    payment::{Operation, OperationChange, Payment, Timestamp},
+    payment::{Operation, OperationChange, Payment, Standing, Timestamp},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
@@ -62,7 +62,9 @@ static WRITE: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Writer<OperationChange> for Writing {
-    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+    type Answer = Standing;
+
+    async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let mut connection = self.connection().await?;
         let mut committing = false;
         let work = connection.transaction(async |connection| {

@@ -184,7 +184,7 @@ impl Store for PostgresStore {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         let answered = with_connection!(self, tasks::read, ReadError, |connection| {
-            reads::ping(&mut connection)
+            async { Ok(reads::ping(&mut connection).await?) }
         });
         Box::pin(async move {
             tokio::time::timeout(Duration::from_secs(2), answered)

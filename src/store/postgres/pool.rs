@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::{Config, NoTls};
 
-use super::super::StoreStartError;
+use super::{super::StoreStartError, reads};
 
 pub(super) type Pool = Bb8Pool<AsyncPgConnection>;
 pub(super) type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
@@ -90,9 +90,8 @@ pub(super) async fn open(url: &SecretString, size_max: u32) -> Result<Pool, Stor
     let mut manager = ManagerConfig::<AsyncPgConnection>::default();
     manager.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| {
         Box::pin(async move {
-            let ping = diesel::select(diesel::dsl::sql::<diesel::sql_types::Integer>("1"));
-            match timeout(PING_MAX, ping.execute(connection)).await {
-                Ok(answer) => answer.map(drop),
+            match timeout(PING_MAX, reads::ping(connection)).await {
+                Ok(answer) => answer,
                 Err(_) => Err(diesel::result::Error::DatabaseError(
                     diesel::result::DatabaseErrorKind::ClosedConnection,
                     Box::new("no answer to a ping within half a second".to_owned()),

@@ -18,9 +18,11 @@ use crate::{
     },
     store::{
         Cursor, PaymentPage, PaymentQuery, ReadError, UnsettledRoute,
-        queries::{all, events_query, page_of, page_query, payment_query},
+        queries::{
+            AROUND, all, events_query, first_id_at, last_id_at, page_of, page_query, payment_query,
+        },
         rows::{Column, EventRow, OperationRow, PaymentRow, Unreadable},
-        schema::{payment_events, payments},
+        schema::{operations, payment_events, payments},
     },
 };
 
@@ -160,8 +162,8 @@ pub(super) async fn unsettled_routes(
     Ok(routes.collect())
 }
 
-pub(super) async fn ping(connection: &mut AsyncPgConnection) -> Result<(), ReadError> {
+/// Asks for nothing but an answer.
+pub(super) async fn ping(connection: &mut AsyncPgConnection) -> Result<(), Error> {
     let ping = Statement::<Ping, Integer>::new("select 1", Vec::new());
-    ping.execute(connection).await?;
-    Ok(())
+    ping.execute(connection).await.map(drop)
 }

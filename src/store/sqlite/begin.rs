@@ -15,7 +15,9 @@ use crate::{
 };
 
 impl Writer<NewOperation> for Writing {
-    async fn write(&self, items: &[NewOperation], _again: bool) -> Result<Written, Failure> {
+    type Answer = Standing;
+
+    async fn write(&self, items: &[NewOperation]) -> Result<Written, Failure> {
         let items = items.to_vec();
         let work = self.writer.transaction(move |connection| {
             let now = connection::now(connection)?;

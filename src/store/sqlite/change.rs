@@ -4,7 +4,7 @@ use diesel::{OptionalExtension, prelude::*, result::Error};
 
 use super::{Writing, connection};
 use crate::{
-    payment::{Operation, OperationChange, Payment},
+    payment::{Operation, OperationChange, Payment, Standing},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
@@ -14,7 +14,9 @@ use crate::{
 };
 
 impl Writer<OperationChange> for Writing {
-    async fn write(&self, items: &[OperationChange], _again: bool) -> Result<Written, Failure> {
+    type Answer = Standing;
+
+    async fn write(&self, items: &[OperationChange]) -> Result<Written, Failure> {
         let items = items.to_vec();
         let work = self.writer.transaction(move |connection| {
             let decision = decide(&items, read(connection, &items)?);

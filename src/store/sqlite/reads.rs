@@ -1,6 +1,8 @@
 //! What is read from SQLite.
 
-use diesel::{OptionalExtension, QueryResult, prelude::*, sqlite::Sqlite};
+use diesel::{
+    OptionalExtension, QueryResult, dsl::sql, prelude::*, sql_types::Bool, sqlite::Sqlite,
+};
 
 use super::connection;
 use crate::{
@@ -9,7 +11,9 @@ use crate::{
     },
     store::{
         Cursor, PaymentPage, PaymentQuery, ReadError, UnsettledRoute,
-        queries::{all, events_query, page_of, page_query, payment_query},
+        queries::{
+            AROUND, all, events_query, first_id_at, last_id_at, page_of, page_query, payment_query,
+        },
         rows::{EventRow, OperationRow, PaymentRow, Unreadable},
         schema::{operations, payment_events, payments},
     },
@@ -92,7 +96,8 @@ pub(super) fn unsettled_routes(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<UnsettledRoute>, ReadError> {
     let rows: Vec<(String, String, i64)> = operations::table
-        .filter(operations::state.ne("settled"))
+        // In these words, not by a parameter: so stands the condition of the index.
+        .filter(sql::<Bool>("operations.state <> 'settled'"))
         .group_by((operations::provider, operations::account))
         .order((operations::provider, operations::account))
         .select((

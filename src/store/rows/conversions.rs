@@ -1,177 +1,10 @@
-//! The rows of the tables, and their way to and from the domain.
+//! The way of rows to and from the domain.
 
-use diesel::prelude::*;
-
-use super::schema::{api_keys, merchants, operations, payment_events, payments};
+use super::{ApiKeyRow, EventRow, MerchantRow, OperationRow, PaymentRow, Unreadable};
 use crate::payment::{
     Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money, Operation,
-    Owner, Payment, PaymentEvent, RecordedEvent, Timestamp,
+    Owner, Payment, PaymentEvent, ProviderRoute, RecordedEvent, Timestamp,
 };
-
-/// A row that this program cannot have written, or that a newer one wrote.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column `{column}` of a row holds what this program does not understand")]
-pub(super) struct Unreadable {
-    column: &'static str,
-}
-
-/// Declares a row, and gives it what writing many of its kind in one statement needs.
-macro_rules! row {
-    ($(#[$meta:meta])* $name:ident { $($column:ident: $type:ty,)+ }) => {
-        #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-        $(#[$meta])*
-        pub(super) struct $name {
-            $(pub(super) $column: $type,)+
-        }
-
-        impl $name {
-            pub(super) const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),+];
-
-            /// One array a column, in the order of [`Self::COLUMNS`].
-            pub(super) fn columns(rows: &[Self]) -> Vec<Column<'_>> {
-                vec![$(Cell::gather(rows.iter().map(|row| &row.$column))),+]
-            }
-        }
-    };
-}
-
-/// The cells of one column.
-#[derive(Debug)]
-pub(super) enum Column<'a> {
-    Text(Vec<Option<&'a str>>),
-    BigInt(Vec<Option<i64>>),
-    Integer(Vec<Option<i32>>),
-    SmallInt(Vec<Option<i16>>),
-    Bool(Vec<Option<bool>>),
-    Binary(Vec<Option<&'a [u8]>>),
-}
-
-/// What a cell may hold.
-trait Cell: Sized {
-    fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a>
-    where
-        Self: 'a;
-}
-
-macro_rules! cell {
-    ($type:ty, $variant:ident, $of:expr) => {
-        impl Cell for $type {
-            fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a> {
-                Column::$variant(cells.map(|cell| Some($of(cell))).collect())
-            }
-        }
-        impl Cell for Option<$type> {
-            fn gather<'a>(cells: impl Iterator<Item = &'a Self>) -> Column<'a> {
-                Column::$variant(cells.map(|cell| cell.as_ref().map($of)).collect())
-            }
-        }
-    };
-}
-
-cell!(String, Text, String::as_str);
-cell!(i64, BigInt, Clone::clone);
-cell!(i32, Integer, Clone::clone);
-cell!(i16, SmallInt, Clone::clone);
-cell!(bool, Bool, Clone::clone);
-cell!(Vec<u8>, Binary, Vec::as_slice);
-
-row! {
-    #[derive(AsChangeset)]
-    #[diesel(table_name = operations, treat_none_as_null = true)]
-    OperationRow {
-        id: String,
-        payment_id: String,
-        merchant_id: String,
-        mode: String,
-        idempotency_key: String,
-        kind: String,
-        fingerprint_version: i16,
-        fingerprint: Vec<u8>,
-        request_id: String,
-        state: String,
-        epoch: i64,
-        owner: Vec<u8>,
-        lease_until: i64,
-        provider: String,
-        account: String,
-        api_version: String,
-        provider_key: String,
-        provider_request: Vec<u8>,
-        first_sent_at: i64,
-        in_doubt: bool,
-        amount_reserved: i64,
-        answer_status: Option<i16>,
-        answer_location: Option<String>,
-        answer_body: Option<Vec<u8>>,
-        stray_reference: Option<String>,
-        recovery_tries: i32,
-        next_recovery_at: i64,
-        created_at: i64,
-    }
-}
-
-row! {
-    // The reserved amounts are not here: an update leaves them as they are.
-    #[derive(AsChangeset)]
-    #[diesel(table_name = payments, treat_none_as_null = true)]
-    PaymentRow {
-        id: String,
-        merchant_id: String,
-        mode: String,
-        idempotency_key: String,
-        status: String,
-        amount: i64,
-        currency: String,
-        amount_captured: i64,
-        amount_refunded: i64,
-        capture: String,
-        payment_method: String,
-        reference: Option<String>,
-        description: Option<String>,
-        metadata: String,
-        provider: String,
-        provider_reference: Option<String>,
-        failure_code: Option<String>,
-        failure_message: Option<String>,
-        in_doubt_since: Option<i64>,
-        event_count: i64,
-        created_at: i64,
-        updated_at: i64,
-    }
-}
-
-row! {
-    #[diesel(table_name = payment_events)]
-    EventRow {
-        payment_id: String,
-        seq: i64,
-        kind: String,
-        data: String,
-        created_at: i64,
-    }
-}
-
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = merchants)]
-pub(super) struct MerchantRow {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) created_at: i64,
-    pub(super) disabled_at: Option<i64>,
-}
-
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = api_keys)]
-pub(super) struct ApiKeyRow {
-    pub(super) id: String,
-    pub(super) role: String,
-    pub(super) merchant_id: Option<String>,
-    pub(super) mode: Option<String>,
-    pub(super) digest: Vec<u8>,
-    pub(super) hint: String,
-    pub(super) created_at: i64,
-    pub(super) revoked_at: Option<i64>,
-}
 
 fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
     text.parse().ok().ok_or(Unreadable { column })
@@ -253,7 +86,7 @@ impl TryFrom<OperationRow> for Operation {
             epoch: row.epoch,
             owner: Owner(sized(row.owner, "owner")?),
             lease_until: Timestamp::from_micros(row.lease_until),
-            route: crate::payment::ProviderRoute {
+            route: ProviderRoute {
                 provider: row.provider,
                 account: row.account,
                 api_version: row.api_version,
@@ -343,7 +176,7 @@ fn json<T: serde::de::DeserializeOwned>(text: &str, column: &'static str) -> Res
 
 impl EventRow {
     /// The event that was just counted into `payment`.
-    pub(super) fn latest(payment: &Payment, event: &PaymentEvent, at: Timestamp) -> Self {
+    pub(in super::super) fn latest(payment: &Payment, event: &PaymentEvent, at: Timestamp) -> Self {
         Self {
             payment_id: payment.id.to_string(),
             seq: payment.event_count,
