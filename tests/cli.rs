@@ -1,7 +1,5 @@
 //! The program as a person starts it: arguments and environment in, two streams and a code out.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be had fails the test")]
-
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},

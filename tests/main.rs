@@ -1,14 +1,13 @@
 //! Every suite. Those that are named after a question answer it with real processes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "clippy knows test functions, but not the helpers beside them"
-)]
+#![cfg(test)] // So that clippy knows that every function here is a test's.
 
 mod cli;
+mod contract;
+mod harness;
 mod house;
 mod sandbox;
 mod simulation;
+mod store;
+mod stripe;
+mod twice;

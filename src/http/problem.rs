@@ -13,7 +13,7 @@ use tracing::error;
 
 use crate::{
     actors::Refusal,
-    payment::{FieldError, PaymentView, Problem, ProblemCode},
+    payment::{FieldError, PaymentView, Problem, ProblemCode, RequestId},
     store::ReadError,
 };
 
@@ -76,9 +76,9 @@ impl Refused {
     }
 
     /// The answer, with the request's id as the problem's instance.
-    pub(super) fn response(self, request_id: String) -> HttpResponse {
+    pub(super) fn response(self, request_id: RequestId) -> HttpResponse {
         let location = self.problem.payment.as_ref().map(PaymentView::path);
-        let problem = self.problem.with_instance(request_id);
+        let problem = self.problem.with_instance(request_id.to_string());
         let mut response = HttpResponse::build(status(problem.code.status()));
         response
             .content_type(PROBLEM_JSON)

@@ -3,9 +3,10 @@
 use std::panic::AssertUnwindSafe;
 
 use actix_web::{
-    HttpMessage, HttpRequest,
+    HttpMessage, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::header::{HeaderName, HeaderValue},
     middleware::Next,
     web::Data,
@@ -35,45 +36,54 @@ pub(super) async fn with_context(
     request.extensions_mut().insert(id);
     let (method, started) = (request.method().clone(), Instant::now());
     let route = routes::name(request.match_pattern().as_deref());
-    let http_request = request.request().clone();
     let span = info_span!("request", id = %id);
 
+    // The request itself must go on unshared: the framework routes only what it holds alone.
     let answered = AssertUnwindSafe(next.call(request))
         .catch_unwind()
         .instrument(span.clone());
-    let response = match answered.await {
-        Ok(Ok(response)) if response.response().error().is_none() => response.map_into_boxed_body(),
-        Ok(Ok(response)) => {
-            let (request, response) = response.into_parts();
-            let refused = response.error().map(refused);
-            match refused {
-                Some(refused) => ServiceResponse::new(request, refused.response(id.to_string())),
-                None => ServiceResponse::new(request, response).map_into_boxed_body(),
-            }
+    let answered = answered.await.unwrap_or_else(|_panic| {
+        span.in_scope(|| error!("a handler panicked"));
+        Err(Refused::new(ProblemCode::Internal, ProblemCode::Internal.help()).into())
+    });
+    let answered = match answered {
+        Ok(response) => {
+            let refusal = response.response().error().map(refused);
+            let response = response.map_into_boxed_body();
+            Ok(match refusal {
+                Some(refused) => response.into_response(identified(refused.response(id), id)),
+                None => response.map_body(|head, body| {
+                    head.headers_mut().insert(REQUEST_ID, header_value(id));
+                    body
+                }),
+            })
         }
-        Ok(Err(error)) => {
-            ServiceResponse::new(http_request, refused(&error).response(id.to_string()))
-        }
-        Err(_panic) => {
-            span.in_scope(|| error!("a handler panicked"));
-            let refused = Refused::new(ProblemCode::Internal, ProblemCode::Internal.help());
-            ServiceResponse::new(http_request, refused.response(id.to_string()))
-        }
+        Err(error) => Err(identified(refused(&error).response(id), id)),
     };
-    let mut response = response;
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let status = match &answered {
+        Ok(response) => response.status().as_u16(),
+        Err(response) => response.status().as_u16(),
+    };
+    let took = started.elapsed();
     state
         .metrics
         .http
         .answered(route, method.as_str(), status, took);
     span.in_scope(|| {
-        let ms = took.as_millis();
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         info!(method = method.as_str(), route, status, ms, "answered");
     });
-    Ok(response)
+    answered.map_err(|response| InternalError::from_response("refused", response).into())
+}
+
+fn identified(mut response: HttpResponse, id: RequestId) -> HttpResponse {
+    response.headers_mut().insert(REQUEST_ID, header_value(id));
+    response
+}
+
+/// An id consists of letters, digits and an underscore.
+fn header_value(id: RequestId) -> HeaderValue {
+    HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("req_unknown"))
 }
 
 /// Our own refusal as it is, and anything that the framework refuses as the nearest of ours.

@@ -149,9 +149,12 @@ async fn persist<T, W: Writer<T>>(
                 None
             }
         };
-        if tries >= TRIES_MAX || Instant::now() >= give_up_at {
+        // What is rolled back slowly waits for a lock or a disk: halves of it would wait as long.
+        let slow = Instant::now() >= give_up_at;
+        if tries >= TRIES_MAX || slow {
             return Err(match (doubt, rolled_back) {
                 (Some(reason), _) => Persisted::InDoubt(WriteError::Unknown(reason)),
+                (None, Some(reason)) if slow => Persisted::InDoubt(WriteError::Unknown(reason)),
                 (None, reason) => Persisted::Refused(reason.unwrap_or_default()),
             });
         }

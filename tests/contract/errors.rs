@@ -12,10 +12,15 @@ async fn world() -> World {
 
 /// The pointers of a validation error, sorted.
 async fn pointers(world: &World, body: &Value) -> Vec<String> {
-    let problem = world.pay("never-spent", body).await.expect_problem(422, "validation_failed");
+    let problem = world
+        .pay("never-spent", body)
+        .await
+        .expect_problem(422, "validation_failed");
     let errors = problem["errors"].as_array().unwrap();
-    let mut pointers: Vec<_> =
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect();
+    let mut pointers: Vec<_> = errors
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
+        .collect();
     assert!(errors.iter().all(|error| error["detail"].is_string()));
     pointers.sort_unstable();
     pointers
@@ -24,7 +29,10 @@ async fn pointers(world: &World, body: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_22_a_body_with_wrong_fields_names_each_of_them_and_spends_no_key() {
     let world = world().await;
-    assert_eq!(pointers(&world, &json!({})).await, ["/amount", "/currency", "/payment_method"]);
+    assert_eq!(
+        pointers(&world, &json!({})).await,
+        ["/amount", "/currency", "/payment_method"]
+    );
     let wrong = json!({
         "amount": 0, "currency": "eur", "payment_method": "", "capture": "later",
         "reference": 7, "description": "x".repeat(1_001), "metadata": {"a/b": 1, "c": "d".repeat(501)},
@@ -33,11 +41,25 @@ async fn rule_22_a_body_with_wrong_fields_names_each_of_them_and_spends_no_key()
     assert_eq!(
         pointers(&world, &wrong).await,
         [
-            "/amount", "/capture", "/currency", "/description", "/metadata/a~1b", "/metadata/c",
-            "/payment_method", "/reference", "/surprise",
+            "/amount",
+            "/capture",
+            "/currency",
+            "/description",
+            "/metadata/a~1b",
+            "/metadata/c",
+            "/payment_method",
+            "/reference",
+            "/surprise",
         ]
     );
-    for amount in [json!(-1), json!(100_000_000), json!(1.5), json!("4200"), json!(1e3), Value::Null] {
+    for amount in [
+        json!(-1),
+        json!(100_000_000),
+        json!(1.5),
+        json!("4200"),
+        json!(1e3),
+        Value::Null,
+    ] {
         let mut request = eur(1);
         request["amount"] = amount;
         assert_eq!(pointers(&world, &request).await, ["/amount"], "{request}");
@@ -74,7 +96,15 @@ async fn a_card_number_is_refused_and_neither_answered_nor_logged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_json_object_is_malformed() {
     let world = world().await;
-    for body in ["", "{", "[]", "null", "\"x\"", r#"{"amount":1,"amount":2}"#, "{}{}"] {
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\"x\"",
+        r#"{"amount":1,"amount":2}"#,
+        "{}{}",
+    ] {
         let request = world
             .request(Method::POST, "/payments")
             .bearer_auth(API_KEY)
@@ -95,9 +125,19 @@ async fn rule_24_the_key_must_be_there_once_and_parse() {
             .header("content-type", "application/json")
             .body(eur(1).to_string())
     };
-    drop(send(post()).await.expect_problem(400, "idempotency_key_missing"));
-    let twice = post().header("idempotency-key", "a").header("idempotency-key", "b");
-    drop(send(twice).await.expect_problem(400, "idempotency_key_invalid"));
+    drop(
+        send(post())
+            .await
+            .expect_problem(400, "idempotency_key_missing"),
+    );
+    let twice = post()
+        .header("idempotency-key", "a")
+        .header("idempotency-key", "b");
+    drop(
+        send(twice)
+            .await
+            .expect_problem(400, "idempotency_key_invalid"),
+    );
     for key in ["\"open", "a b", &"k".repeat(256)] {
         let answer = send(post().header("idempotency-key", key)).await;
         drop(answer.expect_problem(400, "idempotency_key_invalid"));
@@ -108,24 +148,43 @@ async fn rule_24_the_key_must_be_there_once_and_parse() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_must_prove_who_it_is_and_keep_to_its_own() {
     let world = world().await;
-    let unknown = format!("{}x", API_KEY);
-    for authorization in [None, Some("Basic b3A6"), Some(unknown.as_str()), Some("Bearer nonsense")] {
+    let unknown = format!("{API_KEY}x");
+    for authorization in [
+        None,
+        Some("Basic b3A6"),
+        Some(unknown.as_str()),
+        Some("Bearer nonsense"),
+    ] {
         let request = world.request(Method::GET, "/payments");
         let request = match authorization {
             Some(value) => request.header("authorization", value),
             None => request,
         };
         let answer = send(request).await;
-        assert!(answer.header("www-authenticate").is_some_and(|how| how.starts_with("Bearer")));
+        assert!(
+            answer
+                .header("www-authenticate")
+                .is_some_and(|how| how.starts_with("Bearer"))
+        );
         drop(answer.expect_problem(401, "unauthenticated"));
     }
-    let unknown = world.request(Method::GET, "/payments").bearer_auth(&unknown);
+    let unknown = world
+        .request(Method::GET, "/payments")
+        .bearer_auth(&unknown);
     drop(send(unknown).await.expect_problem(401, "unauthenticated"));
-    let admin = world.request(Method::GET, "/payments").bearer_auth(ADMIN_KEY);
+    let admin = world
+        .request(Method::GET, "/payments")
+        .bearer_auth(ADMIN_KEY);
     drop(send(admin).await.expect_problem(403, "forbidden"));
 
-    let location = world.pay("k", &eur(1)).await.expect(201).header("location").unwrap().to_owned();
-    let stranger = world.new_merchant("stranger").await;
+    let location = world
+        .pay("k", &eur(1))
+        .await
+        .expect(201)
+        .header("location")
+        .unwrap()
+        .to_owned();
+    let stranger = world.new_merchant("stranger");
     for path in [location.clone(), format!("{location}/events")] {
         let theirs = world.request(Method::GET, &path).bearer_auth(&stranger);
         drop(send(theirs).await.expect_problem(404, "not_found"));
@@ -136,7 +195,13 @@ async fn a_caller_must_prove_who_it_is_and_keep_to_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_and_methods_are_problems_too() {
     let world = world().await;
-    for path in ["/", "/nothing", "/payments/", "/payments/pay_x", "/payments/x/events"] {
+    for path in [
+        "/",
+        "/nothing",
+        "/payments/",
+        "/payments/pay_x",
+        "/payments/x/events",
+    ] {
         drop(world.get(path).await.expect_problem(404, "not_found"));
     }
     let unknown = "/payments/pay_01h455vb4pex5vsknk084sn02q";
@@ -157,9 +222,16 @@ async fn a_body_is_bounded_and_must_say_that_it_is_json() {
     let world = world().await;
     let mut request = eur(1);
     request["description"] = json!("x".repeat(70_000));
-    let problem = world.pay("k", &request).await.expect_problem(413, "body_too_large");
+    let problem = world
+        .pay("k", &request)
+        .await
+        .expect_problem(413, "body_too_large");
     assert!(problem["detail"].as_str().unwrap().contains("65536"));
-    for content_type in [None, Some("application/x-www-form-urlencoded"), Some("text/plain")] {
+    for content_type in [
+        None,
+        Some("application/x-www-form-urlencoded"),
+        Some("text/plain"),
+    ] {
         let post = world
             .request(Method::POST, "/payments")
             .bearer_auth(API_KEY)
@@ -169,7 +241,11 @@ async fn a_body_is_bounded_and_must_say_that_it_is_json() {
             Some(content_type) => post.header("content-type", content_type),
             None => post,
         };
-        drop(send(post).await.expect_problem(415, "unsupported_media_type"));
+        drop(
+            send(post)
+                .await
+                .expect_problem(415, "unsupported_media_type"),
+        );
     }
 }
 

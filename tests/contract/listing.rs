@@ -12,7 +12,9 @@ on_both_stores! {
 
 fn references(page: &Value) -> Vec<String> {
     let data = page["data"].as_array().unwrap();
-    data.iter().map(|payment| payment["reference"].as_str().unwrap().to_owned()).collect()
+    data.iter()
+        .map(|payment| payment["reference"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn id(page: &Value, place: usize) -> String {
@@ -38,7 +40,10 @@ async fn pages_are_walked_in_both_directions_without_gap_or_repetition(backend: 
     assert_eq!(references(&second), ["order-3", "order-2", "order-1"]);
     let path = format!("/payments?limit=3&starting_after={}", id(&second, 2));
     let last = world.get(&path).await.expect(200).json();
-    assert_eq!((references(&last), &last["has_more"]), (vec!["order-0".into()], &json!(false)));
+    assert_eq!(
+        (references(&last), &last["has_more"]),
+        (vec!["order-0".into()], &json!(false))
+    );
 
     let path = format!("/payments?limit=2&ending_before={}", id(&last, 0));
     let back = world.get(&path).await.expect(200).json();
@@ -46,7 +51,10 @@ async fn pages_are_walked_in_both_directions_without_gap_or_repetition(backend: 
     assert_eq!(back["has_more"], true);
     let path = format!("/payments?limit=100&ending_before={}", id(&back, 0));
     let newest = world.get(&path).await.expect(200).json();
-    assert_eq!(references(&newest), ["order-6", "order-5", "order-4", "order-3"]);
+    assert_eq!(
+        references(&newest),
+        ["order-6", "order-5", "order-4", "order-3"]
+    );
     assert_eq!(newest["has_more"], false);
 }
 
@@ -59,7 +67,10 @@ async fn every_filter_lets_through_what_it_names(backend: Backend) {
     drop(world.pay("k-declined", &declined).await.expect(402));
 
     let all = world.get("/payments").await.expect(200).json();
-    assert_eq!(references(&all), ["declined", "usd", "order-2", "order-1", "order-0"]);
+    assert_eq!(
+        references(&all),
+        ["declined", "usd", "order-2", "order-1", "order-0"]
+    );
     let created_at = all["data"][2]["created_at"].as_str().unwrap();
     for (filter, expected) in [
         ("status=failed".to_owned(), &["declined"][..]),
@@ -68,11 +79,21 @@ async fn every_filter_lets_through_what_it_names(backend: Backend) {
         ("reference=order-1".to_owned(), &["order-1"]),
         ("idempotency_key=k-2".to_owned(), &["order-2"]),
         ("idempotency_key=none".to_owned(), &[]),
-        (format!("created_from={created_at}&created_to={created_at}"), &["order-2"]),
-        (format!("created_from={created_at}&currency=EUR"), &["declined", "order-2"]),
+        (
+            format!("created_from={created_at}&created_to={created_at}"),
+            &["order-2"],
+        ),
+        (
+            format!("created_from={created_at}&currency=EUR"),
+            &["declined", "order-2"],
+        ),
         ("created_to=2020-01-01T00:00:00Z".to_owned(), &[]),
     ] {
-        let page = world.get(&format!("/payments?{filter}")).await.expect(200).json();
+        let page = world
+            .get(&format!("/payments?{filter}"))
+            .await
+            .expect(200)
+            .json();
         assert_eq!(references(&page), expected, "{filter}");
     }
 }
@@ -83,7 +104,10 @@ async fn a_parameter_that_is_wrong_is_named(backend: Backend) {
         ("limit=0", "/limit"),
         ("limit=101", "/limit"),
         ("limit=x", "/limit"),
-        ("starting_after=mer_01h455vb4pex5vsknk084sn02q", "/starting_after"),
+        (
+            "starting_after=mer_01h455vb4pex5vsknk084sn02q",
+            "/starting_after",
+        ),
         ("status=paid", "/status"),
         ("currency=euro", "/currency"),
         ("created_from=today", "/created_from"),
@@ -95,8 +119,13 @@ async fn a_parameter_that_is_wrong_is_named(backend: Backend) {
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{query}");
     }
     let id = "pay_01h455vb4pex5vsknk084sn02q";
-    let both = world.get(&format!("/payments?starting_after={id}&ending_before={id}")).await;
+    let both = world
+        .get(&format!("/payments?starting_after={id}&ending_before={id}"))
+        .await;
     drop(both.expect_problem(422, "validation_failed"));
-    let unknown = world.get(&format!("/payments?starting_after={id}")).await.expect(200);
+    let unknown = world
+        .get(&format!("/payments?starting_after={id}"))
+        .await
+        .expect(200);
     assert_eq!(unknown.json()["data"], json!([]));
 }

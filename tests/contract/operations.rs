@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use oncepay::sandbox::{FaultPlan, Latency};
 use reqwest::Method;
 
 use crate::harness::{Backend, Knobs, World, eur, eventually, on_both_stores, send};
@@ -17,13 +16,21 @@ on_both_stores! {
 
 async fn a_server_says_that_it_is_alive_and_ready(backend: Backend) {
     let world = World::start(backend).await;
-    drop(send(world.request(Method::GET, "/healthz")).await.expect(200));
-    drop(send(world.request(Method::GET, "/readyz")).await.expect(200));
+    drop(
+        send(world.request(Method::GET, "/healthz"))
+            .await
+            .expect(200),
+    );
+    drop(
+        send(world.request(Method::GET, "/readyz"))
+            .await
+            .expect(200),
+    );
 }
 
 async fn sigterm_lets_what_runs_finish_and_takes_nothing_new(backend: Backend) {
     let mut world = World::start(backend).await;
-    world.inject(FaultPlan::latency(Latency::constant(1_000))).await;
+    world.latency_ms(1_000.0).await;
     let body = eur(4_200);
     let answers = {
         let paying = join_all((0..20).map(|n| {
@@ -60,8 +67,14 @@ async fn batches_of_more_than_one_row_are_seen_in_the_metrics(backend: Backend) 
     }
     let metrics = metrics(&world).await;
     for kind in ["begin", "change"] {
-        let rows = value(&metrics, &format!("oncepay_store_batch_rows_sum{{kind=\"{kind}\"}}"));
-        let batches = value(&metrics, &format!("oncepay_store_batch_rows_count{{kind=\"{kind}\"}}"));
+        let rows = value(
+            &metrics,
+            &format!("oncepay_store_batch_rows_sum{{kind=\"{kind}\"}}"),
+        );
+        let batches = value(
+            &metrics,
+            &format!("oncepay_store_batch_rows_count{{kind=\"{kind}\"}}"),
+        );
         assert!((rows - 200.0).abs() < 0.5, "{rows}");
         assert!(batches < rows, "every batch of {kind} had one row");
     }
@@ -89,27 +102,40 @@ async fn no_actor_is_left_behind(backend: Backend) {
 }
 
 async fn metrics(world: &World) -> String {
-    let answer = send(world.request(Method::GET, "/metrics")).await.expect(200);
+    let answer = send(world.request(Method::GET, "/metrics"))
+        .await
+        .expect(200);
     String::from_utf8(answer.body).unwrap()
 }
 
 #[track_caller]
 fn value(metrics: &str, name: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).trim().parse().unwrap()
+    line.unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_carries_the_request_s_id_and_no_secret() {
     let world = World::start(Backend::Sqlite).await;
-    let answer = world.pay("a-key-nobody-should-read", &eur(4_200)).await.expect(201);
+    let answer = world
+        .pay("a-key-nobody-should-read", &eur(4_200))
+        .await
+        .expect(201);
     let id = answer.header("x-request-id").unwrap().to_owned();
     let log = eventually("the request is logged", || async {
         let log = world.server.output();
         log.contains(&id).then_some(log)
     })
     .await;
-    for secret in ["a-key-nobody-should-read", "pm_card_visa", "op_test_0123", "sandbox_secret"] {
+    for secret in [
+        "a-key-nobody-should-read",
+        "pm_card_visa",
+        "op_test_0123",
+        "sandbox_secret",
+    ] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
 }

@@ -1,6 +1,6 @@
 //! `POST /payments` and what comes of it.
 
-use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule, Latency};
+use oncepay::sandbox::{ChargeFilter, FaultKind, FaultRule};
 use serde_json::{Value, json};
 
 use crate::harness::{Backend, World, eur, eventually, on_both_stores, send};
@@ -21,13 +21,37 @@ async fn a_payment_has_every_member_of_the_contract_and_is_found_again(backend: 
     });
     let answer = world.pay("k-17", &request).await.expect(201);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("req_")));
+    assert!(
+        answer
+            .header("x-request-id")
+            .is_some_and(|id| id.starts_with("req_"))
+    );
     let payment = answer.json();
-    let members: Vec<&str> = payment.as_object().unwrap().keys().map(String::as_str).collect();
+    let members: Vec<&str> = payment
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     let mut expected = [
-        "id", "object", "status", "amount", "currency", "amount_captured", "amount_refunded",
-        "capture", "payment_method", "reference", "description", "metadata", "provider",
-        "provider_reference", "failure", "idempotency_key", "in_doubt_since", "created_at",
+        "id",
+        "object",
+        "status",
+        "amount",
+        "currency",
+        "amount_captured",
+        "amount_refunded",
+        "capture",
+        "payment_method",
+        "reference",
+        "description",
+        "metadata",
+        "provider",
+        "provider_reference",
+        "failure",
+        "idempotency_key",
+        "in_doubt_since",
+        "created_at",
         "updated_at",
     ];
     expected.sort_unstable();
@@ -43,13 +67,21 @@ async fn a_payment_has_every_member_of_the_contract_and_is_found_again(backend: 
     assert_eq!(payment["failure"], Value::Null);
     assert_eq!(payment["in_doubt_since"], Value::Null);
     assert_eq!(payment["idempotency_key"], "k-17");
-    assert!(payment["provider_reference"].as_str().unwrap().starts_with("pi_"));
+    assert!(
+        payment["provider_reference"]
+            .as_str()
+            .unwrap()
+            .starts_with("pi_")
+    );
     assert!(payment["created_at"].as_str().unwrap().ends_with('Z'));
 
     let path = answer.header("location").unwrap().to_owned();
     assert_eq!(world.get(&path).await.expect(200).body, answer.body);
     let id = payment["id"].as_str().unwrap();
-    assert_eq!(world.charges_that(&ChargeFilter::metadata("oncepay_payment", id)), 1);
+    assert_eq!(
+        world.charges_that(&ChargeFilter::metadata("oncepay_payment", id)),
+        1
+    );
 }
 
 async fn a_manual_capture_is_authorized_and_holds_the_money(backend: Backend) {
@@ -66,11 +98,17 @@ async fn a_decline_names_the_provider_s_reason_and_moves_nothing(backend: Backen
     let world = World::start(backend).await;
     let mut request = eur(900);
     request["payment_method"] = json!("pm_card_chargeDeclinedInsufficientFunds");
-    let problem = world.pay("k", &request).await.expect_problem(402, "payment_declined");
+    let problem = world
+        .pay("k", &request)
+        .await
+        .expect_problem(402, "payment_declined");
     assert_eq!(problem["payment"]["status"], "failed");
     assert_eq!(problem["payment"]["failure"]["code"], "insufficient_funds");
     let path = format!("/payments/{}", problem["payment"]["id"].as_str().unwrap());
-    assert_eq!(world.get(&path).await.expect(200).json()["status"], "failed");
+    assert_eq!(
+        world.get(&path).await.expect(200).json()["status"],
+        "failed"
+    );
     assert_eq!(world.charges(), 0);
 }
 
@@ -82,8 +120,14 @@ async fn the_history_of_a_payment_is_numbered_and_tells_what_happened(backend: B
     assert_eq!(events["has_more"], false);
     let told: Vec<_> = events["data"].as_array().unwrap().iter().collect();
     assert_eq!(told.len(), 2);
-    assert_eq!((&told[0]["seq"], &told[0]["type"]), (&json!(1), &json!("created")));
-    assert_eq!((&told[1]["seq"], &told[1]["type"]), (&json!(2), &json!("captured")));
+    assert_eq!(
+        (&told[0]["seq"], &told[0]["type"]),
+        (&json!(1), &json!("created"))
+    );
+    assert_eq!(
+        (&told[1]["seq"], &told[1]["type"]),
+        (&json!(2), &json!("captured"))
+    );
     assert_eq!(told[0]["data"]["amount"], 4_200);
     assert!(told[1]["created_at"].as_str() >= told[0]["created_at"].as_str());
 }
@@ -92,9 +136,11 @@ async fn a_client_that_does_not_wait_gets_202_and_finds_the_payment_settled_late
     backend: Backend,
 ) {
     let world = World::start(backend).await;
-    world.inject(FaultPlan::latency(Latency::constant(700))).await;
+    world.latency_ms(700.0).await;
     for (key, prefer) in [("a", "respond-async"), ("b", "wait=0")] {
-        let answer = send(world.paying(key, &eur(1)).header("prefer", prefer)).await.expect(202);
+        let answer = send(world.paying(key, &eur(1)).header("prefer", prefer))
+            .await
+            .expect(202);
         assert!(answer.header("retry-after").is_some());
         assert_eq!(answer.json()["status"], "processing");
         let path = answer.header("location").unwrap().to_owned();
@@ -117,7 +163,9 @@ on_both_stores! {
 
 async fn rule_1_a_lost_answer_is_found_again_under_the_same_key(backend: Backend) {
     let world = World::start(backend).await;
-    world.inject(FaultRule::new(FaultKind::ResetAfter).times(1)).await;
+    world
+        .inject(FaultRule::new(FaultKind::ResetAfter).times(1))
+        .await;
     let payment = world.pay("k", &eur(4_200)).await.expect(201).json();
     assert_eq!(payment["status"], "succeeded");
     assert_eq!(world.charges(), 1);
@@ -133,8 +181,14 @@ async fn rule_3_what_the_provider_has_not_finished_is_asked_after(backend: Backe
     assert_eq!(world.charges(), 1);
 
     request["payment_method"] = json!("pm_sandbox_requires_action");
-    let problem = world.pay("action", &request).await.expect_problem(402, "payment_declined");
-    assert_eq!(problem["payment"]["failure"]["code"], "authentication_required");
+    let problem = world
+        .pay("action", &request)
+        .await
+        .expect_problem(402, "payment_declined");
+    assert_eq!(
+        problem["payment"]["failure"]["code"],
+        "authentication_required"
+    );
     assert_eq!(world.charges(), 1, "canceled at the provider");
 }
 
@@ -152,7 +206,9 @@ async fn rule_4_a_refused_connection_leaves_the_payment_pending_and_the_key_usab
     backend: Backend,
 ) {
     let world = World::start(backend).await;
-    world.inject(FaultRule::new(FaultKind::RefuseConnection)).await;
+    world
+        .inject(FaultRule::new(FaultKind::RefuseConnection))
+        .await;
     let answer = world.pay("k", &eur(4_200)).await;
     assert!(answer.header("retry-after").is_some());
     let problem = answer.expect_problem(503, "provider_unavailable");

@@ -4,7 +4,6 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 #[derive(Clone, Debug)]
-#[must_use]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -37,7 +36,12 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         self
     }
 
@@ -45,14 +49,32 @@ impl Answer {
     #[track_caller]
     pub(crate) fn expect_problem(self, status: u16, code: &str) -> Value {
         let answer = self.expect(status);
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
         let problem = answer.json();
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["type"], format!("/problems/{code}"));
         assert_eq!(problem["status"], status);
-        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
-        assert!(problem["instance"].as_str().is_some_and(|id| id.starts_with("req_")), "{problem}");
+        assert!(
+            problem["title"]
+                .as_str()
+                .is_some_and(|title| !title.is_empty()),
+            "{problem}"
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{problem}"
+        );
+        assert!(
+            problem["instance"]
+                .as_str()
+                .is_some_and(|id| id.starts_with("req_")),
+            "{problem}"
+        );
         problem
     }
 }

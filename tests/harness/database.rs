@@ -1,8 +1,14 @@
 //! A database of one test's own, on either store.
 
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use tempfile::TempDir;
 
-use super::postgres;
+use super::postgres::{Fsync, PostgresServer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
@@ -12,26 +18,93 @@ pub(crate) enum Backend {
 
 pub(crate) enum Database {
     Sqlite { url: String, _folder: TempDir },
-    Postgres(postgres::TestDatabase),
+    Postgres { name: String, url: String },
+}
+
+/// The server that all tests of this run share. It syncs to disk, as the program demands.
+pub(crate) async fn shared_server() -> &'static PostgresServer {
+    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+    let start = || SERVER.get_or_init(|| PostgresServer::start(Fsync::On));
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
+/// Runs SQL on a PostgreSQL, beside any store.
+pub(crate) async fn execute(url: &str, sql: &str) {
+    let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+    connection.batch_execute(sql).await.unwrap();
 }
 
 impl Database {
     pub(crate) async fn create(backend: Backend) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         match backend {
             Backend::Sqlite => {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("oncepay.db");
                 let url = format!("sqlite://{}?mode=rwc", path.display());
-                Self::Sqlite { url, _folder: folder }
+                Self::Sqlite {
+                    url,
+                    _folder: folder,
+                }
             }
-            Backend::Postgres => Self::Postgres(postgres::TestDatabase::create().await),
+            Backend::Postgres => {
+                let server = shared_server().await;
+                let name = format!("world_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+                execute(&server.url("postgres"), &format!("create database {name}")).await;
+                Self::Postgres {
+                    url: server.url(&name),
+                    name,
+                }
+            }
         }
     }
 
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::Sqlite { url, .. } => url,
-            Self::Postgres(database) => database.url(),
+            Self::Sqlite { url, .. } | Self::Postgres { url, .. } => url,
         }
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        execute(self.url(), sql).await;
+    }
+
+    async fn administer(&self, sql: &str) {
+        execute(&shared_server().await.url("postgres"), sql).await;
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Sqlite { .. } => panic!("only a server refuses connections"),
+            Self::Postgres { name, .. } => name,
+        }
+    }
+
+    /// Ends every connection to this database, and refuses new ones.
+    pub(crate) async fn refuse_connections(&self) {
+        let name = self.name();
+        let sql = format!(
+            "alter database {name} allow_connections false; \
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        );
+        self.administer(&sql).await;
+    }
+
+    pub(crate) async fn allow_connections(&self) {
+        self.administer(&format!(
+            "alter database {} allow_connections true",
+            self.name()
+        ))
+        .await;
+    }
+
+    /// Keeps every write of an operation waiting until the lock is dropped.
+    pub(crate) async fn lock_operations(&self) -> AsyncPgConnection {
+        let mut connection = AsyncPgConnection::establish(self.url()).await.unwrap();
+        connection
+            .batch_execute("begin; lock table operations in exclusive mode")
+            .await
+            .unwrap();
+        connection
     }
 }

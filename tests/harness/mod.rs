@@ -1,3 +1,30 @@
-//! What integration tests stand on.
+//! Builds a world in one call: a database of its own, the sandbox, and a server process.
 
+mod answer;
+mod database;
 pub(crate) mod postgres;
+mod process;
+mod world;
+
+pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, eur, eventually, send};
+
+/// Makes a test of a story for each of the two stores.
+macro_rules! on_both_stores {
+    ($($story:ident)+) => {
+        $(
+            mod $story {
+                #[tokio::test(flavor = "multi_thread")]
+                async fn on_sqlite() {
+                    super::$story($crate::harness::Backend::Sqlite).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn on_postgres() {
+                    super::$story($crate::harness::Backend::Postgres).await;
+                }
+            }
+        )+
+    };
+}
+pub(crate) use on_both_stores;

@@ -23,7 +23,10 @@ struct Output(Arc<Mutex<String>>);
 
 impl Output {
     fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn follow(&self, stream: impl Read + Send + 'static) {
@@ -67,10 +70,17 @@ impl ServerProcess {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the server ended with {status}:\n{}", output.text());
             }
-            assert!(Instant::now() < deadline, "the server does not listen:\n{text}");
+            assert!(
+                Instant::now() < deadline,
+                "the server does not listen:\n{text}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
-        Self { child, address, output }
+        Self {
+            child,
+            address,
+            output,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -91,7 +101,10 @@ impl ServerProcess {
 
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -102,7 +115,11 @@ impl ServerProcess {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.output());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                self.output()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -116,8 +133,10 @@ impl Drop for ServerProcess {
 
 /// The address in the line that a server prints once it takes requests.
 fn listening_at(output: &str) -> Option<SocketAddr> {
-    let line = output.lines().find(|line| line.contains("listening on http://"))?;
-    let rest = line.split("listening on http://").nth(1)?;
+    let line = output
+        .lines()
+        .find(|line| line.contains("oncepay listens on http://"))?;
+    let rest = line.split("oncepay listens on http://").nth(1)?;
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
     rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Once, time::Duration};
 
 use oncepay::{
     environment::Environment,
-    sandbox::{ChargeFilter, FaultPlan, Sandbox, SandboxConfig},
+    sandbox::{ChargeFilter, FaultPlan, Latency, Sandbox, SandboxConfig},
 };
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -47,13 +47,22 @@ impl World {
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = Database::create(backend).await;
         let server = Self::spawn(&sandbox, &database, &knobs).await;
-        Self { sandbox, server, database, http: client(), knobs }
+        Self {
+            sandbox,
+            server,
+            database,
+            http: client(),
+            knobs,
+        }
     }
 
     async fn spawn(sandbox: &Sandbox, database: &Database, knobs: &Knobs) -> ServerProcess {
         let settings = [
             ("ONCEPAY_DATABASE_URL", database.url().to_owned()),
-            ("ONCEPAY_PROVIDER_URL", format!("http://{}", sandbox.address())),
+            (
+                "ONCEPAY_PROVIDER_URL",
+                format!("http://{}", sandbox.address()),
+            ),
             ("ONCEPAY_PROVIDER_SECRET", "sandbox_secret".to_owned()),
             ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
             ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
@@ -74,7 +83,8 @@ impl World {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.server.address()))
+        self.http
+            .request(method, format!("http://{}{path}", self.server.address()))
     }
 
     /// Asks for a payment under `key`.
@@ -99,22 +109,31 @@ impl World {
     }
 
     /// Makes a merchant with the command line, and gives back a test key of it.
-    pub(crate) async fn new_merchant(&self, name: &str) -> String {
-        self.oncepay(&["merchants", "create", name]).await;
-        self.oncepay(&["keys", "create", "--test", "--merchant", name]).await
+    pub(crate) fn new_merchant(&self, name: &str) -> String {
+        self.oncepay(&["merchants", "create", name]);
+        self.oncepay(&["keys", "create", "--test", "--merchant", name])
     }
 
     /// Runs a command over this world's database, and gives back its standard output.
-    pub(crate) async fn oncepay(&self, arguments: &[&str]) -> String {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
+    pub(crate) fn oncepay(&self, arguments: &[&str]) -> String {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
             .args(arguments)
             .env_clear()
             .env("ONCEPAY_DATABASE_URL", self.database.url())
             .output()
-            .await
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Every provider call takes so long.
+    pub(crate) async fn latency_ms(&self, ms: f64) {
+        self.inject(FaultPlan::latency(Latency::constant(ms).unwrap()))
+            .await;
     }
 
     pub(crate) fn inject(&self, faults: impl Into<FaultPlan>) -> impl Future<Output = ()> {
@@ -149,7 +168,10 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(value) = holds().await {
             return value;
         }
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -158,5 +180,9 @@ pub(crate) fn client() -> Client {
     static CRYPTO: Once = Once::new();
     // Another suite may have installed the same provider before.
     CRYPTO.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+    Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap()
 }

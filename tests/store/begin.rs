@@ -8,8 +8,8 @@ use oncepay::{
 };
 
 use crate::{
-    fixture::{Fixture, on_both_stores, only, open_store},
-    samples::{LEASE, captured, key},
+    store::fixture::{Fixture, on_both_stores, only, open_store},
+    store::samples::{LEASE, captured, key},
 };
 
 on_both_stores! {
@@ -135,7 +135,7 @@ async fn one_key_means_another_payment_for_another_merchant_or_mode(at: Fixture)
     };
     at.store.create_merchant(other.clone()).await.unwrap();
     let ours = at.intent("k");
-    let live = at.intent_in(Mode::Live, "k", crate::samples::request());
+    let live = at.intent_in(Mode::Live, "k", crate::store::samples::request());
     let mut theirs = at.intent("k");
     theirs.operation.merchant_id = other.id;
     theirs.payment.merchant_id = other.id;
@@ -166,7 +166,7 @@ async fn a_caller_that_goes_away_undoes_nothing(at: Fixture) {
 
     drop(at.store.begin(vec![intent.clone()]));
 
-    let found = crate::fixture::eventually(async || {
+    let found = crate::store::fixture::eventually(async || {
         let found = at
             .store
             .operation(at.merchant.id, Mode::Test, &key("k"))
@@ -177,7 +177,7 @@ async fn a_caller_that_goes_away_undoes_nothing(at: Fixture) {
     assert_eq!(standing.operation.id, intent.operation.id);
     let settle = at.change(&standing, captured("pi_1"));
     drop(at.store.change(vec![settle]));
-    let events = crate::fixture::eventually(async || {
+    let events = crate::store::fixture::eventually(async || {
         let events = at
             .store
             .events(at.merchant.id, Mode::Test, intent.payment.id)

@@ -11,8 +11,8 @@ use oncepay::{
 };
 
 use crate::{
-    fixture::{Fixture, eventually, on_both_stores, only, open_store},
-    samples::{LEASE, captured, declined, left_in_doubt, released},
+    store::fixture::{Fixture, eventually, on_both_stores, only, open_store},
+    store::samples::{LEASE, captured, declined, left_in_doubt, released},
 };
 
 on_both_stores! {
@@ -280,7 +280,11 @@ async fn rule_16_batches_in_opposite_orders_never_deadlock(at: Fixture) {
 
     let events = at
         .store
-        .operation(at.merchant.id, Mode::Test, &crate::samples::key("59-7"))
+        .operation(
+            at.merchant.id,
+            Mode::Test,
+            &crate::store::samples::key("59-7"),
+        )
         .await;
     let standing = events.unwrap().unwrap();
     assert_eq!(standing.payment.event_count, 2);

@@ -8,9 +8,12 @@ use oncepay::{
 };
 
 use crate::{
-    fixture::{Fixture, eventually, execute, only, open_store},
-    harness::postgres::{Fsync, PostgresServer},
-    samples::{captured, key},
+    harness::{
+        execute,
+        postgres::{Fsync, PostgresServer},
+    },
+    store::fixture::{Fixture, eventually, only, open_store},
+    store::samples::{captured, key},
 };
 
 async fn own_server() -> (PostgresServer, Fixture) {

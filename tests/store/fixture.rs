@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use oncepay::{
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::harness::postgres::{Fsync, PostgresServer};
+use crate::harness::{execute, postgres::PostgresServer, shared_server};
 
 /// A migrated, empty database, one store on it, and one merchant in it.
 pub(crate) struct Fixture {
@@ -36,7 +36,7 @@ macro_rules! on_both_stores {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
-                    super::$test(crate::fixture::Fixture::postgres().await).await;
+                    super::$test(crate::store::fixture::Fixture::postgres().await).await;
                 }
             )+
         }
@@ -44,7 +44,7 @@ macro_rules! on_both_stores {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
-                    super::$test(crate::fixture::Fixture::sqlite().await).await;
+                    super::$test(crate::store::fixture::Fixture::sqlite().await).await;
                 }
             )+
         }
@@ -52,13 +52,10 @@ macro_rules! on_both_stores {
 }
 pub(crate) use on_both_stores;
 
-/// The server that all tests of this process share, with one template of a migrated database.
-pub(crate) async fn shared_server() -> &'static PostgresServer {
-    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+/// The server that all tests of this run share, with one template of a migrated database.
+async fn server_with_template() -> &'static PostgresServer {
     static TEMPLATE: OnceCell<()> = OnceCell::const_new();
-    let server =
-        tokio::task::spawn_blocking(|| SERVER.get_or_init(|| PostgresServer::start(Fsync::Off)));
-    let server = server.await.unwrap();
+    let server = shared_server().await;
     let make_template = || async {
         execute(&server.url("postgres"), "create database template_oncepay").await;
         let url = StoreUrl::parse(&server.url("template_oncepay").into()).unwrap();
@@ -71,17 +68,11 @@ pub(crate) async fn shared_server() -> &'static PostgresServer {
 /// The URL of a new database of the shared server, a copy of `template`.
 pub(crate) async fn new_database(template: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server = shared_server().await;
+    let server = server_with_template().await;
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let sql = format!("create database {name} template {template}");
     execute(&server.url("postgres"), &sql).await;
     server.url(&name)
-}
-
-/// Runs SQL on a PostgreSQL, beside any store.
-pub(crate) async fn execute(url: &str, sql: &str) {
-    let mut connection = AsyncPgConnection::establish(url).await.unwrap();
-    connection.batch_execute(sql).await.unwrap();
 }
 
 /// Opens one more store on a database, as another process would.

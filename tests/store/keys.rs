@@ -5,7 +5,7 @@ use oncepay::{
     store::WriteError,
 };
 
-use crate::fixture::{Fixture, on_both_stores};
+use crate::store::fixture::{Fixture, on_both_stores};
 
 on_both_stores! {
     a_merchant_is_made_once_by_name,

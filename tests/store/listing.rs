@@ -8,8 +8,8 @@ use oncepay::{
 };
 
 use crate::{
-    fixture::{Fixture, on_both_stores},
-    samples::{captured, key, request},
+    store::fixture::{Fixture, on_both_stores},
+    store::samples::{captured, key, request},
 };
 
 on_both_stores! {
@@ -232,7 +232,7 @@ async fn unsettled_operations_are_counted_by_their_route(at: Fixture) {
     elsewhere.operation.route.provider = "stripe".into();
     let elsewhere = at.begin(elsewhere).await.unwrap();
     let settled = at.begin(at.intent("settled")).await.unwrap();
-    let released = at.change(&elsewhere, crate::samples::released());
+    let released = at.change(&elsewhere, crate::store::samples::released());
     let settle = at.change(&settled, captured("pi_1"));
     at.store.change(vec![released, settle]).await;
 

@@ -6,7 +6,10 @@ use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_types::Text};
 use oncepay::store::{StoreStartError, StoreUrl, migrate, open, pending_migrations};
 use secrecy::ExposeSecret;
 
-use crate::fixture::{Fixture, execute, new_database, on_both_stores, settings};
+use crate::{
+    harness::execute,
+    store::fixture::{Fixture, new_database, on_both_stores, settings},
+};
 
 on_both_stores! {
     a_newer_schema_is_refused_by_name,

@@ -2,7 +2,8 @@
 
 use oncepay::store::{StoreStartError, StoreUrl, open};
 
-use crate::fixture::{Fixture, new_database, open_store, settings};
+use crate::harness::postgres::{Fsync, PostgresServer};
+use crate::store::fixture::{new_database, open_store, settings};
 
 async fn refusal(url: &str) -> StoreStartError {
     let url = StoreUrl::parse(&url.to_owned().into()).unwrap();
@@ -71,8 +72,9 @@ fn a_url_says_which_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgets_commits_is_refused() {
-    let at = Fixture::postgres().await;
-    let mut safe = settings(&at.url);
+    let start = || PostgresServer::start(Fsync::Off);
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    let mut safe = settings(&StoreUrl::parse(&server.url("postgres").into()).unwrap());
     safe.allow_unsafe = false;
 
     let refused = open(safe).await.err().unwrap();

@@ -3,8 +3,8 @@
 use oncepay::payment::Standing;
 
 use crate::{
-    fixture::{Fixture, on_both_stores, only},
-    samples::captured,
+    store::fixture::{Fixture, on_both_stores, only},
+    store::samples::captured,
 };
 
 on_both_stores! {

@@ -8,7 +8,7 @@ use oncepay::payment::{
     Payment, ProviderRoute, Standing, Timestamp, Verdict,
 };
 
-use crate::fixture::Fixture;
+use crate::store::fixture::Fixture;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 

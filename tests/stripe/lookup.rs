@@ -2,8 +2,8 @@
 
 use tokio::join;
 
+use super::server::Server;
 use super::*;
-use crate::server::Server;
 
 /// Answers `script` on one connection, and gives the outcome and the first line and idempotency
 /// key of each request.

@@ -2,8 +2,8 @@
 
 use tokio::join;
 
+use super::server::Server;
 use super::*;
-use crate::server::Server;
 
 #[tokio::test]
 async fn rule_6_the_stored_body_goes_out_byte_for_byte_under_the_stored_key() {

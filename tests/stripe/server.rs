@@ -58,7 +58,7 @@ impl Peer {
     pub(crate) async fn flood(&mut self, bytes: usize) {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
         self.write(&head).await;
-        let chunk = [b' '; 16 * 1024];
+        let chunk = vec![b' '; 16 * 1024];
         for _ in 0..bytes.div_ceil(chunk.len()) {
             if self.stream.write_all(&chunk).await.is_err() {
                 return;
@@ -79,9 +79,7 @@ impl Peer {
 }
 
 fn content_length(head: &str) -> usize {
-    let lines = head.lines().filter_map(|line| line.split_once(": "));
-    let length = lines
-        .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map(|(_, value)| value.parse().unwrap());
-    length.last().unwrap_or(0)
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let length = lines.rfind(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.map_or(0, |(_, value)| value.parse().unwrap())
 }

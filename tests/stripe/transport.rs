@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::server::{Peer, Server};
 use super::*;
-use crate::server::{Peer, Server};
 
 /// How long a stalled attempt lasts in these tests.
 const SHORT: Duration = Duration::from_millis(400);

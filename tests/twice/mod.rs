@@ -1,7 +1,6 @@
 //! What happens if this request runs twice?
 
 use futures_util::future::join_all;
-use oncepay::sandbox::{FaultPlan, Latency};
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -22,7 +21,10 @@ async fn the_same_request_again_replays_the_answer_byte_for_byte(backend: Backen
     let first = world.pay("order-17", &eur(4_200)).await.expect(201);
     assert!(!first.is_replayed());
     let location = first.header("location").unwrap();
-    assert_eq!(location, format!("/payments/{}", first.json()["id"].as_str().unwrap()));
+    assert_eq!(
+        location,
+        format!("/payments/{}", first.json()["id"].as_str().unwrap())
+    );
 
     let again = world.pay("order-17", &eur(4_200)).await.expect(201);
     assert!(again.is_replayed());
@@ -31,17 +33,21 @@ async fn the_same_request_again_replays_the_answer_byte_for_byte(backend: Backen
     assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
     assert_eq!(world.charges(), 1);
 
-    let declined = json!({"amount": 1, "currency": "EUR", "payment_method": "pm_card_chargeDeclined"});
+    let declined =
+        json!({"amount": 1, "currency": "EUR", "payment_method": "pm_card_chargeDeclined"});
     let first = world.pay("order-18", &declined).await.expect(402);
     let again = world.pay("order-18", &declined).await.expect(402);
     assert!(again.is_replayed() && again.body == first.body);
-    assert_eq!(again.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        again.header("content-type"),
+        Some("application/problem+json")
+    );
     assert_eq!(world.charges(), 1, "a decline moves nothing");
 }
 
 async fn two_hundred_at_once_are_one_charge_and_equal_answers(backend: Backend) {
     let world = World::start(backend).await;
-    world.inject(FaultPlan::latency(Latency::constant(300))).await;
+    world.latency_ms(300.0).await;
     let body = eur(4_200);
     let answers = join_all((0..200).map(|_| world.pay("k", &body))).await;
     assert_eq!(answers.len(), 200);
@@ -49,16 +55,25 @@ async fn two_hundred_at_once_are_one_charge_and_equal_answers(backend: Backend) 
     for answer in &answers {
         assert_eq!((answer.status, &answer.body), (201, &first.body));
     }
-    assert_eq!(answers.iter().filter(|answer| !answer.is_replayed()).count(), 1);
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| !answer.is_replayed())
+            .count(),
+        1
+    );
     assert_eq!(world.charges(), 1);
     assert_eq!(world.sandbox.stats().requests_by_key_max, 1);
 }
 
 async fn another_body_under_the_key_is_refused_in_every_order(backend: Backend) {
     let world = World::start(backend).await;
-    world.inject(FaultPlan::latency(Latency::constant(50))).await;
+    world.latency_ms(50.0).await;
     world.pay("one-then-other", &eur(1)).await.expect(201);
-    world.pay("one-then-other", &eur(2)).await.expect_problem(422, "idempotency_key_reused");
+    world
+        .pay("one-then-other", &eur(2))
+        .await
+        .expect_problem(422, "idempotency_key_reused");
     world.pay("one-then-other", &eur(1)).await.expect(201);
     assert_eq!(world.charges(), 1);
 
@@ -66,8 +81,15 @@ async fn another_body_under_the_key_is_refused_in_every_order(backend: Backend) 
         let key = format!("at-once-{round}");
         let bodies: Vec<_> = (1..=8).map(|n| eur(1 + n % 4)).collect();
         let answers = join_all(bodies.iter().map(|body| world.pay(&key, body))).await;
-        let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
-        assert_eq!(made.len(), 2, "one amount was executed, and both its requests know");
+        let made: Vec<_> = answers
+            .iter()
+            .filter(|answer| answer.status == 201)
+            .collect();
+        assert_eq!(
+            made.len(),
+            2,
+            "one amount was executed, and both its requests know"
+        );
         assert_eq!(made[0].body, made[1].body);
         for refused in answers.into_iter().filter(|answer| answer.status != 201) {
             drop(refused.expect_problem(422, "idempotency_key_reused"));
@@ -89,7 +111,7 @@ async fn a_killed_server_replays_the_same_bytes_after_its_restart(backend: Backe
 
 async fn a_client_that_leaves_right_after_sending_is_charged_once_and_replayed(backend: Backend) {
     let world = World::start(backend).await;
-    world.inject(FaultPlan::latency(Latency::constant(200))).await;
+    world.latency_ms(200.0).await;
     let body = eur(4_200).to_string();
     let request = format!(
         "POST /payments HTTP/1.1\r\nHost: oncepay\r\nAuthorization: Bearer {API_KEY}\r\n\
@@ -122,8 +144,10 @@ async fn the_two_forms_of_a_key_are_one_key(backend: Backend) {
 async fn keys_of_two_merchants_have_nothing_to_do_with_each_other(backend: Backend) {
     let world = World::start(backend).await;
     let ours = world.pay("k", &eur(1)).await.expect(201);
-    let stranger = world.new_merchant("stranger").await;
-    let theirs = send(world.paying_as(&stranger, "k", &eur(2))).await.expect(201);
+    let stranger = world.new_merchant("stranger");
+    let theirs = send(world.paying_as(&stranger, "k", &eur(2)))
+        .await
+        .expect(201);
     assert!(!theirs.is_replayed());
     assert_ne!(theirs.json()["id"], ours.json()["id"]);
     assert_eq!(world.charges(), 2);

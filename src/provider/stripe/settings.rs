@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_setting_that_cannot_be_used_is_named() {
-        let table: &[(&str, &dyn Fn(&mut StripeSettings))] = &[
+        type Change<'a> = &'a dyn Fn(&mut StripeSettings);
+        let table: &[(&str, Change<'_>)] = &[
             ("name:", &|it| it.name = " ".into()),
             ("base_url:", &|it| it.base_url = "api.stripe.com".into()),
             ("base_url:", &|it| it.base_url = "ftp://h".into()),
@@ -265,7 +266,7 @@ mod tests {
                 it.connect_timeout = it.attempt_timeout;
             }),
             ("connect_timeout:", &|it| {
-                it.attempt_timeout = Duration::ZERO
+                it.attempt_timeout = Duration::ZERO;
             }),
             ("key_retention:", &|it| it.key_retention *= 2),
             ("key_retention:", &|it| it.key_retention = Duration::ZERO),

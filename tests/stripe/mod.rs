@@ -1,11 +1,6 @@
 //! The adapter to Stripe over real sockets: what is sent, and what is known when the other side
 //! refuses, cuts, stalls or sends elsewhere. What an answer means is tested beside the adapter.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy takes the functions around the tests for a program"
-)]
-
 mod server;
 
 mod lookup;
