@@ -36,10 +36,12 @@ impl Config {
         for (place, provider) in self.providers.iter().enumerate() {
             let setting = |field: &str| format!("providers[{place}].{field}");
             let attempt = setting("attempt_timeout_ms");
+            // No attempt begins that could not end before the deadline, and some of that time has
+            // passed before the first one.
             within(
                 &attempt,
                 provider.attempt_timeout_ms,
-                10..=limits.deadline_ms,
+                10..=limits.deadline_ms / 5 * 4,
             )?;
             let connect = setting("connect_timeout_ms");
             let longest = provider.attempt_timeout_ms.saturating_sub(1);

@@ -40,7 +40,8 @@ pub struct ProviderConfig {
     /// holds `_live_` or `_test_`; both for any other secret, which only a sandbox takes.
     #[serde(default, deserialize_with = "read::mode")]
     pub mode: Option<Mode>,
-    /// Time limit of one attempt, in milliseconds: 10 to `limits.deadline_ms`. Default: 10,000.
+    /// Time limit of one attempt, in milliseconds: 10 to four fifths of `limits.deadline_ms`.
+    /// Default: 10,000.
     #[serde(default = "default_attempt_timeout_ms")]
     pub attempt_timeout_ms: u32,
     /// Time limit of connecting, in milliseconds: less than `attempt_timeout_ms`, so that a dead

@@ -200,18 +200,18 @@ fn rule_13_a_lease_outlasts_deadline_and_attempt_and_commit() {
         short.starts_with("limits.lease_s is 44, but must be 45 to 3600"),
         "{short}"
     );
-    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 25000");
-    let short = refusal(&[("ONCEPAY_LIMITS__LEASE_S", "59")], &slow);
-    assert!(short.contains("must be 60 to 3600"), "{short}");
+    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 20000");
+    let short = refusal(&[("ONCEPAY_LIMITS__LEASE_S", "54")], &slow);
+    assert!(short.contains("must be 55 to 3600"), "{short}");
 }
 
 #[test]
 fn an_attempt_fits_into_the_deadline_and_connecting_into_the_attempt() {
-    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 25001");
+    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 20001");
     let text = refusal(&[], &slow);
     assert_eq!(
         text,
-        "providers[1].attempt_timeout_ms is 25001, but must be 10 to 25000"
+        "providers[1].attempt_timeout_ms is 20001, but must be 10 to 20000"
     );
     let quick = TWO.replace("retired = true", "attempt_timeout_ms = 500");
     let config = load(&[], &quick).unwrap();

@@ -36,10 +36,32 @@ pub(super) async fn create_payment(
     payload: web::Payload,
     state: web::Data<HttpState>,
 ) -> Result<HttpResponse, Refused> {
+    let reply = reply(&http, caller, payload, &state).await;
+    let code = match &reply {
+        Ok(Reply::Settled { answer, .. }) if answer.is_problem() => "declined",
+        Ok(Reply::Settled { .. }) => "created",
+        Ok(Reply::Processing(_)) => "processing",
+        Ok(Reply::Pending(_)) => "pending",
+        Err(refused) => refused.code().as_str(),
+    };
+    state.metrics.http.payment_answered(code);
+    match reply? {
+        Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
+        Reply::Processing(payment) => Ok(processing(&payment)),
+        Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
+    }
+}
+
+async fn reply(
+    http: &HttpRequest,
+    caller: Caller,
+    payload: web::Payload,
+    state: &HttpState,
+) -> Result<Reply, Refused> {
     let key = idempotency_key::from_headers(http.headers())?;
     let patience = prefer::patience(http.headers());
     let deadline = state.payments.deadline();
-    let body = json_body(&http, payload, state.settings.body_bytes_max).await?;
+    let body = json_body(http, payload, state.settings.body_bytes_max).await?;
     let request = request(&body)?;
     let order = Order {
         scope: Scope {
@@ -49,14 +71,10 @@ pub(super) async fn create_payment(
         },
         canonical: request.canonical(),
         request,
-        request_id: request_id(&http).unwrap_or_else(|| state.environment.new_id()),
+        request_id: request_id(http).unwrap_or_else(|| state.environment.new_id()),
         deadline,
     };
-    match state.payments.create(order, patience).await? {
-        Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
-        Reply::Processing(payment) => Ok(processing(&payment)),
-        Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
-    }
+    Ok(state.payments.create(order, patience).await?)
 }
 
 /// The request that a body holds, or everything that is wrong with it.

@@ -70,7 +70,6 @@ impl Refused {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn code(&self) -> ProblemCode {
         self.problem.code
     }

@@ -61,7 +61,7 @@ impl HttpMetrics {
         );
         registry.register(
             "payment_answers",
-            "Answers to requests that move money, by the payment's status or the problem's code",
+            "Answers to requests that move money: created, declined, processing, pending, or a code",
             metrics.payment_answers.clone(),
         );
         metrics
@@ -87,8 +87,8 @@ impl HttpMetrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A request to move money was answered (`oncepay_payment_answers_total`) with a payment of that
-    /// status or a problem of that code.
+    /// A request to move money was answered (`oncepay_payment_answers_total`): `created`, `declined`,
+    /// `processing`, `pending`, or with a problem of that code.
     pub fn payment_answered(&self, code: &'static str) {
         self.payment_answers
             .get_or_create(&CodeLabels { code })
