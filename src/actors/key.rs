@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tracing::{Instrument, info_span};
 
 use super::{
     Order, Refusal,
@@ -71,7 +72,10 @@ impl KeyActor {
             async move {
                 let _permit = join.permit;
                 let in_flight = InFlight::new(&context);
-                drive(Arc::clone(&context), order, publisher).await;
+                let span = info_span!("drive", request = %order.request_id);
+                drive(Arc::clone(&context), order, publisher)
+                    .instrument(span)
+                    .await;
                 drop(in_flight);
             },
             &self.context.tasks,

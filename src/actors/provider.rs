@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     environment::Environment,
@@ -84,7 +84,8 @@ impl Handler<Call> for ProviderActor {
             return;
         };
         self.0.tasks.spawn(async move {
-            let outcome = Attempts::new(&shared, &job).run().await;
+            let span = info_span!("call", request = %job.call.request_id);
+            let outcome = Attempts::new(&shared, &job).run().instrument(span).await;
             drop(permit);
             drop(reply.send(outcome));
         });

@@ -125,10 +125,17 @@ async fn a_log_carries_the_request_s_id_and_no_secret() {
         .await
         .expect(201);
     let id = answer.header("x-request-id").unwrap().to_owned();
-    let log = eventually("the request is logged", || async {
-        let log = world.server.output();
-        log.contains(&id).then_some(log)
-    })
+    let log = eventually(
+        "the request, and the provider's answer to it, are logged",
+        || async {
+            let log = world.server.output();
+            let of_the_request = |text: &str| {
+                log.lines()
+                    .any(|line| line.contains(&id) && line.contains(text))
+            };
+            (of_the_request("answered") && of_the_request("the provider answered")).then_some(log)
+        },
+    )
     .await;
     for secret in [
         "a-key-nobody-should-read",
