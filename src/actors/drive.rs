@@ -20,10 +20,11 @@ use super::{
 use crate::{
     lookups::SettledAnswer,
     payment::{
-        Answer, Change, Fingerprint, NewOperation, Operation, OperationChange, OperationKind,
-        OperationState, Origin, Payment, ProviderRoute, Standing, Verdict,
+        Answer, Change, Fingerprint, LeftInDoubt, NewOperation, Opening, Operation,
+        OperationChange, OperationKind, OperationState, Origin, Payment, ProviderRoute, Standing,
+        Verdict,
     },
-    provider::{AuthorizeCall, Expected, Outcome, provider_key},
+    provider::{Call, Draft, Expected, Outcome, provider_key},
     resilience::{Backoff, SendWindow},
     store::WriteError,
 };
@@ -164,31 +165,27 @@ impl Drive<'_> {
                 kind,
                 &profile.name,
             ),
-            request: route.provider.prepare(&payment, id),
+            request: route.provider.prepare(
+                &payment,
+                Draft {
+                    operation_id: id,
+                    kind,
+                    money: payment.money,
+                },
+            ),
         };
-        let operation = Operation {
-            id,
+        let operation = Operation::open(Opening {
+            id: id,
             payment_id: payment.id,
-            merchant_id: scope.merchant_id,
-            mode: scope.mode,
-            idempotency_key: scope.key.clone(),
-            kind,
+            scope: scope.clone(),
+            kind: kind,
             fingerprint: Fingerprint::of(&order.canonical),
             request_id: order.request_id,
-            state: OperationState::Open,
-            epoch: 1,
             owner: environment.new_owner(),
-            lease_until: now,
-            route,
-            first_sent_at: now,
-            in_doubt: false,
-            amount_reserved: 0,
-            answer: None,
-            stray_reference: None,
-            recovery_tries: 0,
-            next_recovery_at: now,
+            route: route,
+            amount: payment.money.minor(),
             created_at: now,
-        };
+        });
         NewOperation {
             operation,
             payment,
@@ -220,13 +217,16 @@ impl Drive<'_> {
                 .minus(margin(profile.key_retention)),
         );
         let job = Job {
-            call: AuthorizeCall {
+            call: Call {
+                kind: operation.kind,
+                target: None,
                 key: operation.route.key.clone(),
                 request: operation.route.request.clone(),
                 expected: Expected {
                     operation_id: operation.id,
                     payment_id: operation.payment_id,
                     money: standing.payment.money,
+                    capture: standing.payment.capture,
                 },
                 first_attempt: !operation.in_doubt,
                 request_id: self.order.request_id,
@@ -269,14 +269,16 @@ impl Drive<'_> {
     async fn release(&self, standing: &Standing, reason: &str) -> Conclusion {
         let change = Change::Release {
             reason: reason.to_owned(),
+            expires_in: Duration::from_secs(86_400),
         };
         self.ended(standing, self.change(standing, change).await)
     }
 
     async fn leave_in_doubt(&self, standing: &Standing, reason: &str) -> Conclusion {
-        let change = Change::LeaveInDoubt {
+        let change = Change::LeaveInDoubt(LeftInDoubt {
             reason: reason.to_owned(),
-        };
+            ..LeftInDoubt::default()
+        });
         self.ended(standing, self.change(standing, change).await)
     }
 

@@ -16,7 +16,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     environment::Environment,
-    provider::{AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider},
+    provider::{Call, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider},
     resilience::{Backoff, SendWindow},
     telemetry::Metrics,
 };
@@ -60,7 +60,7 @@ impl Actor for ProviderActor {
 /// tried until the deadline.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    pub(crate) call: AuthorizeCall,
+    pub(crate) call: Call,
     /// Whether an attempt of an earlier driver may have acted.
     pub(crate) in_doubt: bool,
     pub(crate) window: SendWindow,
@@ -70,12 +70,12 @@ pub(crate) struct Job {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Call(Job, oneshot::Sender<Outcome>);
+struct Ask(Job, oneshot::Sender<Outcome>);
 
-impl Handler<Call> for ProviderActor {
+impl Handler<Ask> for ProviderActor {
     type Result = ();
 
-    fn handle(&mut self, Call(job, reply): Call, _: &mut Context<Self>) {
+    fn handle(&mut self, Ask(job, reply): Ask, _: &mut Context<Self>) {
         let shared = Arc::clone(&self.0);
         let Ok(permit) = Arc::clone(&shared.calls).try_acquire_owned() else {
             let refused = withheld("too many calls to the provider are under way");
@@ -104,7 +104,7 @@ impl ProviderHandle {
     /// Never guesses: should the actor or the task be lost, the call may have been made.
     pub(crate) async fn call(&self, job: Job) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        let _closed = self.0.addr().send(Call(job, reply)).await;
+        let _closed = self.0.addr().send(Ask(job, reply)).await;
         outcome.await.unwrap_or_else(|_dropped| {
             Outcome::InDoubt(InDoubt {
                 reason: InDoubtReason::CallLost,
@@ -180,11 +180,11 @@ impl<'a> Attempts<'a> {
             Some(reference) => provider.inspect(&self.job.call, reference).await,
             None => {
                 let first_attempt = self.doubt.is_none();
-                let call = AuthorizeCall {
+                let call = Call {
                     first_attempt,
                     ..self.job.call.clone()
                 };
-                provider.authorize(&call).await
+                provider.send(&call).await
             }
         };
         metrics.called(name, &outcome, started.elapsed());

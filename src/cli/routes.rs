@@ -42,6 +42,7 @@ mod tests {
             mode: None,
             attempt_timeout: Duration::ZERO,
             key_retention: Duration::ZERO,
+            absence_wait: Duration::ZERO,
         };
         let route = |provider: &str, account: &str, count| UnsettledRoute {
             provider: provider.to_owned(),

@@ -124,6 +124,7 @@ pub(super) fn build_providers(
             attempt_timeout: provider.attempt_timeout(),
             connect_timeout: provider.connect_timeout(),
             key_retention: provider.key_retention(),
+            absence_wait: provider.absence_wait(),
             ..StripeSettings::new(&*provider.name, base_url, provider.secret.clone())
         };
         let built = StripeProvider::new(settings, io.clone())

@@ -48,6 +48,8 @@ impl Config {
             within(&connect, provider.connect_timeout_ms(), 1..=longest)?;
             let retention = setting("key_retention_s");
             within(&retention, provider.key_retention_s, 1..=86_400)?;
+            let absence = setting("absence_wait_s");
+            within(&absence, provider.absence_wait_s, 1..=604_800)?;
         }
         self.check_lease()
     }

@@ -53,6 +53,11 @@ pub struct ProviderConfig {
     /// an hour before its end. Default: 86,400.
     #[serde(default = "default_key_retention_s")]
     pub key_retention_s: u32,
+    /// How long after `key_retention_s` a payment that the provider does not list counts as never
+    /// made, if it is still not listed after half as long again, in seconds: 1 to 604,800. Longer than
+    /// its list can lag. Default: 7,200.
+    #[serde(default = "default_absence_wait_s")]
+    pub absence_wait_s: u32,
     /// Whether it gets no new payments, and is kept only to settle those that it has. Default: false.
     #[serde(default)]
     pub retired: bool,
@@ -60,6 +65,10 @@ pub struct ProviderConfig {
 
 fn default_attempt_timeout_ms() -> u32 {
     10_000
+}
+
+fn default_absence_wait_s() -> u32 {
+    7_200
 }
 
 fn default_key_retention_s() -> u32 {
@@ -77,6 +86,7 @@ impl ProviderConfig {
             attempt_timeout_ms: default_attempt_timeout_ms(),
             connect_timeout_ms: None,
             key_retention_s: default_key_retention_s(),
+            absence_wait_s: default_absence_wait_s(),
             retired: false,
         }
     }
@@ -91,6 +101,10 @@ impl ProviderConfig {
 
     pub fn key_retention(&self) -> Duration {
         Duration::from_secs(self.key_retention_s.into())
+    }
+
+    pub fn absence_wait(&self) -> Duration {
+        Duration::from_secs(self.absence_wait_s.into())
     }
 
     pub(super) fn connect_timeout_ms(&self) -> u32 {

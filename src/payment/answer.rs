@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Operation, Payment, PaymentStatus, Problem, ProblemCode, Timestamp, payment::Failure};
+use super::{
+    Failure, Operation, OperationKind, OperationState, Payment, PaymentStatus, Problem,
+    ProblemCode, Timestamp,
+};
 
 /// Status, `Location` and body of a settled operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,18 +18,46 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to the operation's client, now that its payment stands as it does.
+    /// The answer to the operation's client, now that the operation is settled and its payment
+    /// stands as it does.
     pub fn of(operation: &Operation, payment: &Payment) -> Self {
+        match operation.kind {
+            OperationKind::Create => Self::of_creation(operation, payment),
+            OperationKind::Capture | OperationKind::Cancel => match &operation.failure {
+                Some(failure) => Self::refused(operation, payment, failure, None),
+                None => Self {
+                    status: 200,
+                    location: None,
+                    body: json(&PaymentView::of(payment)),
+                },
+            },
+            OperationKind::Refund => {
+                let refund = RefundView::of(operation);
+                match &operation.failure {
+                    Some(failure) => {
+                        Self::refused(operation, payment, failure, Some(refund.path()))
+                    }
+                    None => Self {
+                        status: 201,
+                        location: Some(refund.path()),
+                        body: json(&refund),
+                    },
+                }
+            }
+        }
+    }
+
+    fn of_creation(operation: &Operation, payment: &Payment) -> Self {
         let view = PaymentView::of(payment);
         let location = Some(view.path());
         match payment.status {
             PaymentStatus::Failed | PaymentStatus::Canceled => {
-                let problem = refusal(payment, view, operation.request_id.to_string());
-                Self {
-                    status: problem.code.status(),
-                    location,
-                    body: json(&problem),
-                }
+                let canceled = || Failure {
+                    code: "canceled".into(),
+                    message: "The payment was canceled before it was sent.".into(),
+                };
+                let failure = payment.failure.clone().unwrap_or_else(canceled);
+                Self::refused(operation, payment, &failure, location)
             }
             _ => Self {
                 status: 201,
@@ -36,27 +67,31 @@ impl Answer {
         }
     }
 
+    fn refused(
+        operation: &Operation,
+        payment: &Payment,
+        failure: &Failure,
+        location: Option<String>,
+    ) -> Self {
+        let code = if failure.code == ProblemCode::PaymentExpired.as_str() {
+            ProblemCode::PaymentExpired
+        } else {
+            ProblemCode::PaymentDeclined
+        };
+        let problem = Problem::new(code, failure.message.as_str())
+            .with_instance(operation.request_id.to_string())
+            .with_payment(PaymentView::of(payment));
+        Self {
+            status: code.status(),
+            location,
+            body: json(&problem),
+        }
+    }
+
     /// Whether the body is a problem rather than the thing that was asked for.
     pub fn is_problem(&self) -> bool {
         self.status >= 400
     }
-}
-
-fn refusal(payment: &Payment, view: PaymentView, request_id: String) -> Problem {
-    let failure = payment.failure.as_ref();
-    let expired =
-        failure.is_some_and(|failure| failure.code == ProblemCode::PaymentExpired.as_str());
-    let code = if expired {
-        ProblemCode::PaymentExpired
-    } else {
-        ProblemCode::PaymentDeclined
-    };
-    let detail = failure.map_or("The payment was not made.", |failure| {
-        failure.message.as_str()
-    });
-    Problem::new(code, detail)
-        .with_instance(request_id)
-        .with_payment(view)
 }
 
 /// None of our own types can fail to be written as JSON: no map of theirs has a key but text.
@@ -116,5 +151,68 @@ impl PaymentView {
     /// Where the payment is found.
     pub fn path(&self) -> String {
         format!("/payments/{}", self.id)
+    }
+}
+
+/// A refund as the contract shows it, in the contract's order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefundView {
+    id: String,
+    object: &'static str,
+    payment: String,
+    amount: i64,
+    status: &'static str,
+    failure: Option<Failure>,
+    created_at: Timestamp,
+}
+
+impl RefundView {
+    /// The refund that `operation`, which is one, stands for.
+    pub fn of(operation: &Operation) -> Self {
+        let status = match (operation.state, &operation.failure) {
+            (OperationState::Open, _) => "processing",
+            (OperationState::Released, _) => "pending",
+            (OperationState::Settled, None) => "succeeded",
+            (OperationState::Settled, Some(_)) => "failed",
+        };
+        Self {
+            id: operation.refund_id().to_string(),
+            object: "refund",
+            payment: operation.payment_id.to_string(),
+            amount: operation.amount,
+            status,
+            failure: operation.failure.clone(),
+            created_at: operation.created_at,
+        }
+    }
+
+    /// Where the refund is found.
+    pub fn path(&self) -> String {
+        format!("/refunds/{}", self.id)
+    }
+}
+
+/// What an operation is about, as its client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Resource {
+    Payment(PaymentView),
+    Refund(RefundView),
+}
+
+impl Resource {
+    pub fn of(operation: &Operation, payment: &Payment) -> Self {
+        match operation.kind {
+            OperationKind::Refund => Self::Refund(RefundView::of(operation)),
+            _ => Self::Payment(PaymentView::of(payment)),
+        }
+    }
+
+    /// Where it is found.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Payment(payment) => payment.path(),
+            Self::Refund(refund) => refund.path(),
+        }
     }
 }

@@ -1,10 +1,13 @@
-//! What a driver may do to an operation, and what it makes of the payment: one pure function.
+//! What may be done to an operation, and what it makes of the payment: one pure function. Start
+//! reading at [`apply`].
+
+mod settle;
 
 use std::time::Duration;
 
 use super::{
-    Answer, Approval, ApprovedAs, IllegalEvent, Operation, OperationId, OperationState, Owner,
-    Payment, PaymentEvent, Timestamp, Verdict,
+    IllegalEvent, Operation, OperationId, OperationKind, OperationState, Owner, Payment,
+    PaymentEvent, ProviderRoute, Timestamp, Verdict,
 };
 
 /// A change of an operation by the driver of an epoch.
@@ -20,26 +23,74 @@ pub struct OperationChange {
 
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Becomes the driver of an operation whose lease ran out, or that was released.
+    /// Becomes the driver of an operation whose lease ran out, or that was released: the client
+    /// has come back.
     TakeOver { owner: Owner, lease: Duration },
+    /// Becomes the driver of an operation whose lease ran out, without its client. One that was
+    /// released is the client's alone.
+    Recover { owner: Owner, lease: Duration },
     /// Records a definite answer of the provider. Not fenced: it is true whoever brings it.
     Settle(Verdict),
+    /// Records that the provider never carried the operation out: it remembers no key any more, and
+    /// knows nothing of the operation.
+    SettleAbsent,
     /// Stops driving without a definite answer: the provider may have acted. The lease ends at once,
     /// so that the next driver need not wait for it to run out.
-    LeaveInDoubt { reason: String },
+    LeaveInDoubt(LeftInDoubt),
     /// Gives the key back to the client, since certainly nothing was sent.
-    Release { reason: String },
+    Release {
+        reason: String,
+        /// After how long the operation expires if its client does not come back.
+        expires_in: Duration,
+    },
+    /// Turns to another provider, since certainly nothing was sent to the one before.
+    FailOver {
+        route: ProviderRoute,
+        lease: Duration,
+        reason: String,
+    },
+    /// Ends an operation that was released and whose client did not come back in time.
+    Expire,
+    /// Takes an operation in doubt from its driver, lease or not, and bars sending: an operator
+    /// wants to settle it.
+    BeginResolving { owner: Owner, lease: Duration },
+    /// Records an operator's verdict, with who and why.
+    Resolve {
+        verdict: Verdict,
+        by: String,
+        why: String,
+    },
+    /// Records that a stray charge was voided or refunded.
+    ReverseStray {
+        reference: String,
+        reversed_as: String,
+    },
+}
+
+/// What a driver knows when it gives up without a definite answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftInDoubt {
+    /// A stable word for what happened.
+    pub reason: String,
+    /// The provider's id of what the operation made, where it is known.
+    pub reference: Option<String>,
+    /// Whether sending again cannot help any more.
+    pub bar_resends: bool,
+    /// Whether the provider knew nothing of it at a time when it would have to.
+    pub absent: bool,
+    /// After how long recovery may try.
+    pub again_in: Duration,
 }
 
 /// What a change makes of the rows that were locked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The rows become these, and the event (if any) is recorded under the payment's new
-    /// `event_count`.
+    /// The rows become these, and the events, in this order, are the payment's latest: the last of
+    /// them has the number `event_count`.
     Written {
         operation: Box<Operation>,
         payment: Box<Payment>,
-        event: Option<PaymentEvent>,
+        events: Vec<PaymentEvent>,
     },
     /// The change already stands: it was written before, and its answer was lost.
     AlreadyWritten,
@@ -60,199 +111,253 @@ pub fn apply(
     change: &OperationChange,
     now: Timestamp,
 ) -> Result<Effect, IllegalEvent> {
-    let fenced = operation.epoch == change.epoch;
+    let rows = Rows {
+        operation,
+        payment,
+        epoch: change.epoch,
+        at: change.at,
+        now,
+    };
     match &change.change {
-        Change::TakeOver { owner, lease } => {
-            take_over(operation, payment, change, (*owner, *lease), now)
+        Change::TakeOver { owner, lease } => rows.take_over(*owner, *lease, false),
+        Change::Recover { owner, lease } => rows.take_over(*owner, *lease, true),
+        Change::Settle(verdict) => rows.settle(verdict),
+        Change::SettleAbsent => rows.settle_absent(),
+        Change::LeaveInDoubt(left) => rows.leave_in_doubt(left),
+        Change::Release { reason, expires_in } => rows.release(reason, *expires_in),
+        Change::FailOver {
+            route,
+            lease,
+            reason,
+        } => rows.fail_over(route, *lease, reason),
+        Change::Expire => rows.expire(),
+        Change::BeginResolving { owner, lease } => rows.begin_resolving(*owner, *lease),
+        Change::Resolve { verdict, by, why } => rows.resolve(verdict, by, why),
+        Change::ReverseStray {
+            reference,
+            reversed_as,
+        } => rows.reverse_stray(reference, reversed_as),
+    }
+}
+
+/// The locked rows, and what the change says beside its kind.
+struct Rows<'a> {
+    operation: &'a Operation,
+    payment: &'a Payment,
+    epoch: i64,
+    at: Timestamp,
+    now: Timestamp,
+}
+
+impl Rows<'_> {
+    /// Whether the driver that asks still holds the operation.
+    fn is_fenced(&self) -> bool {
+        self.operation.epoch == self.epoch
+    }
+
+    /// Whether the operation is open, and the driver that asks still holds it.
+    fn is_held(&self) -> bool {
+        self.is_fenced() && self.operation.state == OperationState::Open
+    }
+
+    fn taken(&self, owner: Owner, lease: Duration) -> Operation {
+        Operation {
+            state: OperationState::Open,
+            epoch: self.operation.epoch + 1,
+            owner,
+            lease_until: self.now.plus(lease),
+            next_recovery_at: self.now.plus(lease),
+            ..self.operation.clone()
         }
-        Change::Settle(verdict) => settle(operation, payment, verdict, change.at),
-        Change::LeaveInDoubt { reason } => {
-            if !fenced || operation.state != OperationState::Open {
-                return Ok(Effect::Refused);
-            }
-            if operation.in_doubt && !operation.is_leased(now) {
-                return Ok(Effect::AlreadyWritten);
-            }
-            let left = Operation {
-                in_doubt: true,
-                lease_until: now,
-                next_recovery_at: now,
-                ..operation.clone()
-            };
-            in_doubt(left, payment, reason, change.at)
+    }
+
+    fn take_over(
+        &self,
+        owner: Owner,
+        lease: Duration,
+        recovers: bool,
+    ) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        if operation.owner == owner && operation.epoch == self.epoch + 1 {
+            return Ok(Effect::AlreadyWritten);
         }
-        Change::Release { reason } => match operation.state {
-            OperationState::Released if fenced => Ok(Effect::AlreadyWritten),
-            OperationState::Open if fenced && !operation.in_doubt => {
-                let event = PaymentEvent::Released {
-                    reason: reason.clone(),
+        if !self.is_fenced() {
+            return Ok(Effect::Refused);
+        }
+        let taken = self.taken(owner, lease);
+        match operation.state {
+            OperationState::Released if !recovers => {
+                // Nothing was ever sent, so the provider's memory of the key starts now.
+                let first_sent_at = self.now;
+                let event = self.event_of(Moment::Resumed);
+                self.written(
+                    Operation {
+                        first_sent_at,
+                        ..taken
+                    },
+                    [event],
+                )
+            }
+            OperationState::Open if !operation.is_leased(self.now) => {
+                // The former driver may have sent it a moment before it was lost.
+                let tries = operation.recovery_tries.saturating_add(i32::from(recovers));
+                let taken = Operation {
+                    recovery_tries: tries,
+                    ..taken
                 };
-                let operation = Operation {
-                    state: OperationState::Released,
-                    lease_until: now,
-                    ..operation.clone()
-                };
-                written(operation, payment, event, change.at)
+                self.in_doubt(taken, "driver_lost")
             }
             _ => Ok(Effect::Refused),
-        },
-    }
-}
-
-fn take_over(
-    operation: &Operation,
-    payment: &Payment,
-    change: &OperationChange,
-    (owner, lease): (Owner, Duration),
-    now: Timestamp,
-) -> Result<Effect, IllegalEvent> {
-    if operation.owner == owner && operation.epoch == change.epoch + 1 {
-        return Ok(Effect::AlreadyWritten);
-    }
-    if operation.epoch != change.epoch {
-        return Ok(Effect::Refused);
-    }
-    let taken = Operation {
-        state: OperationState::Open,
-        epoch: operation.epoch + 1,
-        owner,
-        lease_until: now.plus(lease),
-        next_recovery_at: now.plus(lease),
-        ..operation.clone()
-    };
-    match operation.state {
-        OperationState::Released => {
-            // Nothing was ever sent, so the provider's memory of the key starts now.
-            let taken = Operation {
-                first_sent_at: now,
-                ..taken
-            };
-            written(taken, payment, PaymentEvent::Resumed {}, change.at)
         }
-        OperationState::Open if !operation.is_leased(now) => {
-            // The former driver may have sent it a moment before it was lost.
-            let taken = Operation {
-                in_doubt: true,
-                ..taken
-            };
-            in_doubt(taken, payment, "the driver before was lost", change.at)
-        }
-        OperationState::Open | OperationState::Settled => Ok(Effect::Refused),
     }
-}
 
-fn settle(
-    operation: &Operation,
-    payment: &Payment,
-    verdict: &Verdict,
-    at: Timestamp,
-) -> Result<Effect, IllegalEvent> {
-    if operation.state == OperationState::Settled {
-        return settle_again(operation, payment, verdict, at);
-    }
-    let mut payment = payment.clone();
-    let event = match verdict {
-        Verdict::Approved(approval) => {
-            let event = approved(approval, payment.money.minor());
-            payment.record(&event, at)?;
-            event
+    fn leave_in_doubt(&self, left: &LeftInDoubt) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        if !self.is_held() {
+            return Ok(Effect::Refused);
         }
-        Verdict::Declined(decline) => payment.declined(decline, at)?,
-    };
-    let answer = Answer::of(operation, &payment);
-    let operation = Operation {
-        state: OperationState::Settled,
-        in_doubt: false,
-        answer: Some(answer),
-        ..operation.clone()
-    };
-    Ok(Effect::Written {
-        operation: Box::new(operation),
-        payment: Box::new(payment),
-        event: Some(event),
-    })
-}
-
-/// A definite answer for what is settled already: usually the same one again. An approval of what
-/// ended without a charge never changes the client's answer, but it is money that moved.
-fn settle_again(
-    operation: &Operation,
-    payment: &Payment,
-    verdict: &Verdict,
-    at: Timestamp,
-) -> Result<Effect, IllegalEvent> {
-    let Verdict::Approved(Approval { reference, .. }) = verdict else {
-        let same = payment.failure.is_some();
-        return Ok(if same {
-            Effect::AlreadyWritten
+        if operation.in_doubt && !operation.is_leased(self.now) {
+            return Ok(Effect::AlreadyWritten);
+        }
+        let reference = left.reference.clone();
+        let absent_at = if left.absent {
+            operation.absent_at.or(Some(self.now))
         } else {
-            Effect::Refused
-        });
-    };
-    if payment.provider_reference.as_ref() == Some(reference) && payment.failure.is_none() {
-        return Ok(Effect::AlreadyWritten);
+            operation.absent_at
+        };
+        let ended = Operation {
+            lease_until: self.now,
+            next_recovery_at: self.now.plus(left.again_in),
+            in_doubt_reason: Some(left.reason.clone()),
+            provider_reference: reference.or(operation.provider_reference.clone()),
+            resends_barred: operation.resends_barred || left.bar_resends,
+            absent_at,
+            ..operation.clone()
+        };
+        self.in_doubt(ended, &left.reason)
     }
-    let event = PaymentEvent::StrayCharge {
-        provider_reference: reference.clone(),
-    };
-    let known = operation.stray_reference.as_ref() == Some(reference);
-    if known || payment.status.apply(&event).is_err() {
-        return Ok(Effect::Refused);
-    }
-    let operation = Operation {
-        stray_reference: Some(reference.clone()),
-        ..operation.clone()
-    };
-    written(operation, payment, event, at)
-}
 
-fn approved(approval: &Approval, amount: i64) -> PaymentEvent {
-    let provider_reference = approval.reference.clone();
-    match approval.approved_as {
-        ApprovedAs::Authorized => PaymentEvent::Authorized {
-            amount,
-            provider_reference,
-        },
-        ApprovedAs::Captured => PaymentEvent::Captured {
-            amount,
-            provider_reference,
-        },
+    fn release(&self, reason: &str, expires_in: Duration) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        match operation.state {
+            OperationState::Released if self.is_fenced() => Ok(Effect::AlreadyWritten),
+            OperationState::Open if self.is_fenced() && !operation.in_doubt => {
+                let released = Operation {
+                    state: OperationState::Released,
+                    lease_until: self.now,
+                    next_recovery_at: self.now.plus(expires_in),
+                    ..operation.clone()
+                };
+                self.written(released, [self.event_of(Moment::Released(reason))])
+            }
+            _ => Ok(Effect::Refused),
+        }
     }
-}
 
-/// Marks the payment as in doubt, unless it is since an earlier driver.
-fn in_doubt(
-    operation: Operation,
-    payment: &Payment,
-    reason: &str,
-    at: Timestamp,
-) -> Result<Effect, IllegalEvent> {
-    if payment.in_doubt_since.is_none() {
-        let event = PaymentEvent::BecameInDoubt {
+    fn fail_over(
+        &self,
+        route: &ProviderRoute,
+        lease: Duration,
+        reason: &str,
+    ) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        let is_creation = operation.kind == OperationKind::Create;
+        if !self.is_held() || operation.in_doubt || !is_creation {
+            return Ok(Effect::Refused);
+        }
+        if operation.route == *route {
+            return Ok(Effect::AlreadyWritten);
+        }
+        let event = PaymentEvent::FailedOver {
+            from: operation.route.provider.clone(),
+            to: route.provider.clone(),
             reason: reason.to_owned(),
         };
-        return written(operation, payment, event, at);
+        let turned = Operation {
+            route: route.clone(),
+            first_sent_at: self.now,
+            lease_until: self.now.plus(lease),
+            next_recovery_at: self.now.plus(lease),
+            ..operation.clone()
+        };
+        self.written(turned, [event])
     }
-    Ok(Effect::Written {
-        operation: Box::new(operation),
-        payment: Box::new(payment.clone()),
-        event: None,
-    })
+
+    /// Marks the operation as in doubt, and tells it unless it is so since an earlier driver.
+    fn in_doubt(&self, operation: Operation, reason: &str) -> Result<Effect, IllegalEvent> {
+        let in_doubt_since = operation.in_doubt_since.or(Some(self.now));
+        let marked = Operation {
+            in_doubt: true,
+            in_doubt_since,
+            ..operation
+        };
+        if self.operation.in_doubt {
+            return self.written(marked, []);
+        }
+        let marked = Operation {
+            in_doubt_reason: Some(reason.to_owned()),
+            ..marked
+        };
+        self.written(marked, [self.event_of(Moment::InDoubt(reason))])
+    }
+
+    fn event_of(&self, moment: Moment<'_>) -> PaymentEvent {
+        use PaymentEvent as E;
+        let operation = self.operation.id.to_string();
+        let creates = self.operation.kind == OperationKind::Create;
+        match (moment, creates) {
+            (Moment::Resumed, true) => E::Resumed {},
+            (Moment::Resumed, false) => E::OperationResumed { operation },
+            (Moment::Released(reason), creates) => {
+                let reason = reason.to_owned();
+                match creates {
+                    true => E::Released { reason },
+                    false => E::OperationReleased { operation, reason },
+                }
+            }
+            (Moment::InDoubt(reason), creates) => {
+                let reason = reason.to_owned();
+                match creates {
+                    true => E::BecameInDoubt { reason },
+                    false => E::OperationInDoubt { operation, reason },
+                }
+            }
+        }
+    }
+
+    fn written<const N: usize>(
+        &self,
+        operation: Operation,
+        events: [PaymentEvent; N],
+    ) -> Result<Effect, IllegalEvent> {
+        let payment = self.payment.clone();
+        self.recorded(operation, payment, events.into())
+    }
+
+    /// Records the events in a payment whose amounts are as they shall be.
+    fn recorded(
+        &self,
+        operation: Operation,
+        mut payment: Payment,
+        events: Vec<PaymentEvent>,
+    ) -> Result<Effect, IllegalEvent> {
+        for event in &events {
+            payment.record(event, self.at)?;
+        }
+        Ok(Effect::Written {
+            operation: Box::new(operation),
+            payment: Box::new(payment),
+            events,
+        })
+    }
 }
 
-fn written(
-    operation: Operation,
-    payment: &Payment,
-    event: PaymentEvent,
-    at: Timestamp,
-) -> Result<Effect, IllegalEvent> {
-    let mut payment = payment.clone();
-    payment.record(&event, at)?;
-    Ok(Effect::Written {
-        operation: Box::new(operation),
-        payment: Box::new(payment),
-        event: Some(event),
-    })
+/// What happens to operations of every kind, and is told of a payment's creation in other words.
+#[derive(Clone, Copy)]
+enum Moment<'a> {
+    Resumed,
+    Released(&'a str),
+    InDoubt(&'a str),
 }
 
 #[cfg(test)]

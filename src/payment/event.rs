@@ -38,8 +38,54 @@ pub enum PaymentEvent {
     Canceled {},
     /// The hold was given back.
     Voided {},
-    /// Money moved for a payment that had already ended without: a person must look at it.
+    /// Certainly nothing was sent; the next provider was chosen before anything was sent there.
+    FailedOver {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    /// Money moved for a payment that had already ended without: it is given back.
     StrayCharge { provider_reference: String },
+    /// A stray charge was given back: voided or refunded.
+    StrayChargeReversed {
+        provider_reference: String,
+        reversed_as: String,
+    },
+    /// A capture, cancel or refund is recorded, before anything was sent; its amount is held back.
+    OperationBegun {
+        operation: String,
+        kind: String,
+        amount: i64,
+    },
+    /// The provider may have carried the operation out, and did not say so.
+    OperationInDoubt { operation: String, reason: String },
+    /// Certainly nothing was sent of the operation; its key waits for the client.
+    OperationReleased { operation: String, reason: String },
+    /// The client came back for a released operation.
+    OperationResumed { operation: String },
+    /// The operation was refused for good, or its time ran out; its amount is free again.
+    OperationFailed {
+        operation: String,
+        code: String,
+        message: String,
+    },
+    /// Money went back to the customer.
+    Refunded {
+        refund: String,
+        amount: i64,
+        provider_reference: String,
+    },
+    /// The provider carried out what the client had been told was refused: a person must look.
+    StrayOperation {
+        operation: String,
+        provider_reference: String,
+    },
+    /// An operator settled what was in doubt.
+    Resolved {
+        operation: String,
+        by: String,
+        why: String,
+    },
 }
 
 impl PaymentEvent {
@@ -56,7 +102,17 @@ impl PaymentEvent {
             Self::Expired {} => "expired",
             Self::Canceled {} => "canceled",
             Self::Voided {} => "voided",
+            Self::FailedOver { .. } => "failed_over",
             Self::StrayCharge { .. } => "stray_charge",
+            Self::StrayChargeReversed { .. } => "stray_charge_reversed",
+            Self::OperationBegun { .. } => "operation_begun",
+            Self::OperationInDoubt { .. } => "operation_in_doubt",
+            Self::OperationReleased { .. } => "operation_released",
+            Self::OperationResumed { .. } => "operation_resumed",
+            Self::OperationFailed { .. } => "operation_failed",
+            Self::Refunded { .. } => "refunded",
+            Self::StrayOperation { .. } => "stray_operation",
+            Self::Resolved { .. } => "resolved",
         }
     }
 }

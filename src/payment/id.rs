@@ -41,6 +41,7 @@ macro_rules! id_kind {
 
 id_kind!(PaymentKind, PaymentId, "pay", "a payment");
 id_kind!(OperationKindMark, OperationId, "opn", "an operation");
+id_kind!(RefundKind, RefundId, "ref", "a refund");
 id_kind!(MerchantKind, MerchantId, "mer", "a merchant");
 id_kind!(
     ApiKeyKind,

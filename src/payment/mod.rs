@@ -11,6 +11,7 @@ mod card_number;
 mod change;
 mod event;
 mod fingerprint;
+mod follow_up;
 mod id;
 mod idempotency_key;
 mod merchant;
@@ -27,21 +28,25 @@ mod status;
 mod timestamp;
 mod verdict;
 
-pub use answer::{Answer, PaymentView};
+pub use answer::{Answer, PaymentView, RefundView, Resource};
 pub use card_number::contains_card_number;
-pub use change::{Change, Effect, OperationChange, apply};
+pub use change::{Change, Effect, LeftInDoubt, OperationChange, apply};
 pub use event::{PaymentEvent, RecordedEvent};
 pub use fingerprint::{Canonical, Fingerprint, UnknownFingerprintVersion};
-pub use id::{ApiKeyId, Id, IdError, MerchantId, OperationId, PaymentId, Prefix, RequestId};
+pub use follow_up::{Admitted, Begun, FollowUp, Inadmissible, NewFollowUp, admit};
+pub use id::{
+    ApiKeyId, Id, IdError, MerchantId, OperationId, PaymentId, Prefix, RefundId, RequestId,
+};
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyError};
 pub use merchant::{ApiKey, ApiKeyRole, Merchant, Mode};
 pub use money::{AMOUNT_MAX, Currency, Money, MoneyError};
 pub use operation::{
-    NewOperation, Operation, OperationKind, OperationState, Owner, ProviderRoute, Scope, Standing,
+    NewOperation, Opening, Operation, OperationKind, OperationState, Owner, ProviderRoute, Scope,
+    Standing,
 };
 pub use payment::{Failure, Origin, Payment};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use request::{Capture, CreatePayment};
 pub use status::{IllegalEvent, PaymentStatus};
 pub use timestamp::Timestamp;
-pub use verdict::{Approval, ApprovedAs, Decline, Verdict};
+pub use verdict::{Approval, ApprovedAs, Decline, Stands, Verdict};

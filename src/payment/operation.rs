@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::{
-    Answer, Fingerprint, IdempotencyKey, MerchantId, Mode, OperationId, Payment, PaymentId,
-    RequestId, Timestamp,
+    Answer, Failure, Fingerprint, IdempotencyKey, MerchantId, Mode, OperationId, Payment,
+    PaymentId, RefundId, RequestId, Timestamp,
 };
 
 /// What an idempotency key is unique in, and the key itself: one operation, for ever.
@@ -135,24 +135,98 @@ pub struct Operation {
     pub first_sent_at: Timestamp,
     /// Whether any attempt of any epoch may have acted without our knowing.
     pub in_doubt: bool,
+    /// Since when that is so without a break, by the database's clock.
+    pub in_doubt_since: Option<Timestamp>,
+    /// The latest reason for it, as a stable word.
+    pub in_doubt_reason: Option<String>,
+    /// What it asks for, in minor units; 0 for a cancel.
+    pub amount: i64,
     /// What a capture or refund holds back of the payment until it is settled, in minor units.
     pub amount_reserved: i64,
+    /// The provider's id of what the operation made, as soon as it is known: it can be inspected.
+    pub provider_reference: Option<String>,
+    /// Whether nothing may be sent under its key any more, so that only looking settles it.
+    pub resends_barred: bool,
+    /// When the provider first knew nothing of it although it would have to.
+    pub absent_at: Option<Timestamp>,
+    /// Why it was refused, once it is.
+    pub failure: Option<Failure>,
     pub answer: Option<Answer>,
     /// The provider's id of a charge that came after the payment had ended without one.
     pub stray_reference: Option<String>,
+    /// When that charge was given back.
+    pub stray_reversed_at: Option<Timestamp>,
+    /// How often it was recovered without its client.
     pub recovery_tries: i32,
+    /// When it is next recovered, or expires if it is released.
     pub next_recovery_at: Timestamp,
     pub created_at: Timestamp,
 }
 
+/// What a new operation is given; all else follows from its being new.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub id: OperationId,
+    pub payment_id: PaymentId,
+    pub scope: Scope,
+    pub kind: OperationKind,
+    pub fingerprint: Fingerprint,
+    pub request_id: RequestId,
+    pub owner: Owner,
+    pub route: ProviderRoute,
+    /// In minor units; 0 for a cancel.
+    pub amount: i64,
+    pub created_at: Timestamp,
+}
+
 impl Operation {
+    /// An operation of the first epoch. The store sets the times of its lease.
+    pub fn open(opening: Opening) -> Self {
+        Self {
+            id: opening.id,
+            payment_id: opening.payment_id,
+            merchant_id: opening.scope.merchant_id,
+            mode: opening.scope.mode,
+            idempotency_key: opening.scope.key,
+            kind: opening.kind,
+            fingerprint: opening.fingerprint,
+            request_id: opening.request_id,
+            state: OperationState::Open,
+            epoch: 1,
+            owner: opening.owner,
+            lease_until: opening.created_at,
+            route: opening.route,
+            first_sent_at: opening.created_at,
+            in_doubt: false,
+            in_doubt_since: None,
+            in_doubt_reason: None,
+            amount: opening.amount,
+            amount_reserved: 0,
+            provider_reference: None,
+            resends_barred: false,
+            absent_at: None,
+            failure: None,
+            answer: None,
+            stray_reference: None,
+            stray_reversed_at: None,
+            recovery_tries: 0,
+            next_recovery_at: opening.created_at,
+            created_at: opening.created_at,
+        }
+    }
+
+    /// The id that a refund has as a thing of its own.
+    pub fn refund_id(&self) -> RefundId {
+        RefundId::from_uuid(self.id.as_uuid())
+    }
+
     /// Whether a driver still holds the operation, `now` being the database's clock.
     pub fn is_leased(&self, now: Timestamp) -> bool {
         self.state == OperationState::Open && now < self.lease_until
     }
 }
 
-/// An intent to be recorded before anything is sent.
+/// An intent to be recorded before anything is sent: a new payment and the operation that creates it.
 ///
 /// The store overwrites `lease_until`, `next_recovery_at` and `first_sent_at` of the operation by
 /// its own clock, with `lease` from now as the end of the lease.

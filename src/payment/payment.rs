@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Capture, CreatePayment, Decline, IdempotencyKey, IllegalEvent, MerchantId, Mode, Money,
+    Capture, CreatePayment, IdempotencyKey, IllegalEvent, MerchantId, Mode, Money, OperationKind,
     PaymentEvent, PaymentId, PaymentStatus, Timestamp,
 };
 
@@ -18,6 +18,10 @@ pub struct Payment {
     /// In minor units, 0 <= refunded <= captured <= amount; the database holds this as well.
     pub amount_captured: i64,
     pub amount_refunded: i64,
+    /// What an open capture holds back: captured + reserved <= amount.
+    pub capture_reserved: i64,
+    /// What open refunds hold back: refunded + reserved <= captured.
+    pub refund_reserved: i64,
     pub capture: Capture,
     pub payment_method: String,
     pub reference: Option<String>,
@@ -64,6 +68,8 @@ impl Payment {
             money: request.money,
             amount_captured: 0,
             amount_refunded: 0,
+            capture_reserved: 0,
+            refund_reserved: 0,
             capture: request.capture,
             payment_method: request.payment_method,
             reference: request.reference,
@@ -121,12 +127,22 @@ impl Payment {
                         .into(),
                 });
             }
+            PaymentEvent::Refunded { amount, .. } => self.amount_refunded += amount,
+            PaymentEvent::FailedOver { to, .. } => self.provider.clone_from(to),
             PaymentEvent::Created { .. }
             | PaymentEvent::Released { .. }
             | PaymentEvent::Resumed {}
             | PaymentEvent::Canceled {}
             | PaymentEvent::Voided {}
-            | PaymentEvent::StrayCharge { .. } => {}
+            | PaymentEvent::StrayCharge { .. }
+            | PaymentEvent::StrayChargeReversed { .. }
+            | PaymentEvent::OperationBegun { .. }
+            | PaymentEvent::OperationInDoubt { .. }
+            | PaymentEvent::OperationReleased { .. }
+            | PaymentEvent::OperationResumed { .. }
+            | PaymentEvent::OperationFailed { .. }
+            | PaymentEvent::StrayOperation { .. }
+            | PaymentEvent::Resolved { .. } => {}
         }
         if self.status != PaymentStatus::Processing {
             self.in_doubt_since = None;
@@ -136,17 +152,31 @@ impl Payment {
         Ok(())
     }
 
-    pub(super) fn declined(
-        &mut self,
-        decline: &Decline,
-        at: Timestamp,
-    ) -> Result<PaymentEvent, IllegalEvent> {
-        let event = PaymentEvent::Declined {
-            code: decline.code.clone(),
-            message: decline.message.clone(),
-        };
-        self.record(&event, at)?;
-        self.provider_reference.clone_from(&decline.reference);
-        Ok(event)
+    /// Whether it ended, and no money moved.
+    pub fn has_ended_unpaid(&self) -> bool {
+        matches!(self.status, PaymentStatus::Failed | PaymentStatus::Canceled)
+    }
+
+    /// What may still be asked for by an operation of that kind, in minor units: all that a capture
+    /// may take, or a refund give back, beside what open operations hold.
+    pub fn available(&self, kind: OperationKind) -> i64 {
+        match kind {
+            OperationKind::Capture => {
+                self.money.minor() - self.amount_captured - self.capture_reserved
+            }
+            OperationKind::Refund => {
+                self.amount_captured - self.amount_refunded - self.refund_reserved
+            }
+            OperationKind::Create | OperationKind::Cancel => 0,
+        }
+    }
+
+    /// What open operations of that kind hold back.
+    pub(super) fn reserved_mut(&mut self, kind: OperationKind) -> Option<&mut i64> {
+        match kind {
+            OperationKind::Capture => Some(&mut self.capture_reserved),
+            OperationKind::Refund => Some(&mut self.refund_reserved),
+            OperationKind::Create | OperationKind::Cancel => None,
+        }
     }
 }

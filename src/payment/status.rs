@@ -69,7 +69,22 @@ impl PaymentStatus {
             (S::Pending, E::Expired {}) => Ok(S::Failed),
             (S::Pending, E::Canceled {}) => Ok(S::Canceled),
             (S::Authorized, E::Voided {}) => Ok(S::Canceled),
-            (S::Failed | S::Canceled, E::StrayCharge { .. }) => Ok(self),
+            (S::Processing, E::FailedOver { .. }) => Ok(self),
+            (
+                S::Authorized | S::Succeeded | S::Failed | S::Canceled,
+                E::StrayCharge { .. } | E::StrayChargeReversed { .. },
+            ) => Ok(self),
+            (S::Pending | S::Authorized | S::Succeeded, E::OperationBegun { .. }) => Ok(self),
+            (S::Succeeded, E::Refunded { .. }) => Ok(self),
+            (
+                S::Authorized | S::Succeeded | S::Canceled,
+                E::OperationInDoubt { .. }
+                | E::OperationReleased { .. }
+                | E::OperationResumed { .. }
+                | E::OperationFailed { .. }
+                | E::StrayOperation { .. },
+            ) => Ok(self),
+            (_, E::Resolved { .. }) => Ok(self),
             (from, event) => Err(IllegalEvent {
                 from,
                 event: event.name(),
@@ -132,8 +147,50 @@ mod tests {
             E::Expired {},
             E::Canceled {},
             E::Voided {},
+            E::FailedOver {
+                from: text(),
+                to: text(),
+                reason: text(),
+            },
             E::StrayCharge {
                 provider_reference: text(),
+            },
+            E::StrayChargeReversed {
+                provider_reference: text(),
+                reversed_as: text(),
+            },
+            E::OperationBegun {
+                operation: text(),
+                kind: text(),
+                amount: 1,
+            },
+            E::OperationInDoubt {
+                operation: text(),
+                reason: text(),
+            },
+            E::OperationReleased {
+                operation: text(),
+                reason: text(),
+            },
+            E::OperationResumed { operation: text() },
+            E::OperationFailed {
+                operation: text(),
+                code: text(),
+                message: text(),
+            },
+            E::Refunded {
+                refund: text(),
+                amount: 1,
+                provider_reference: text(),
+            },
+            E::StrayOperation {
+                operation: text(),
+                provider_reference: text(),
+            },
+            E::Resolved {
+                operation: text(),
+                by: text(),
+                why: text(),
             },
         ]
     }
@@ -143,7 +200,7 @@ mod tests {
     fn the_table_of_every_status_and_every_event() {
         let mut table = String::new();
         for event in every_event() {
-            table += &format!("{:<16}", event.name());
+            table += &format!("{:<22}", event.name());
             for status in PaymentStatus::ALL {
                 let after = status.apply(&event).map_or("-", PaymentStatus::as_str);
                 table += &format!("{after:<12}");
@@ -151,17 +208,27 @@ mod tests {
             table = table.trim_end().to_owned() + "\n";
         }
         let expected = "\
-created         -           -           -           -           -           -
-became_in_doubt processing  -           -           -           -           -
-released        pending     -           -           -           -           -
-resumed         -           processing  -           -           -           -
-authorized      authorized  authorized  -           -           -           -
-captured        succeeded   succeeded   succeeded   -           -           -
-declined        failed      failed      -           -           -           -
-expired         -           failed      -           -           -           -
-canceled        -           canceled    -           -           -           -
-voided          -           -           canceled    -           -           -
-stray_charge    -           -           -           -           failed      canceled
+created               -           -           -           -           -           -
+became_in_doubt       processing  -           -           -           -           -
+released              pending     -           -           -           -           -
+resumed               -           processing  -           -           -           -
+authorized            authorized  authorized  -           -           -           -
+captured              succeeded   succeeded   succeeded   -           -           -
+declined              failed      failed      -           -           -           -
+expired               -           failed      -           -           -           -
+canceled              -           canceled    -           -           -           -
+voided                -           -           canceled    -           -           -
+failed_over           processing  -           -           -           -           -
+stray_charge          -           -           authorized  succeeded   failed      canceled
+stray_charge_reversed -           -           authorized  succeeded   failed      canceled
+operation_begun       -           pending     authorized  succeeded   -           -
+operation_in_doubt    -           -           authorized  succeeded   -           canceled
+operation_released    -           -           authorized  succeeded   -           canceled
+operation_resumed     -           -           authorized  succeeded   -           canceled
+operation_failed      -           -           authorized  succeeded   -           canceled
+refunded              -           -           -           succeeded   -           -
+stray_operation       -           -           authorized  succeeded   -           canceled
+resolved              processing  pending     authorized  succeeded   failed      canceled
 ";
         assert_eq!(table, expected);
     }

@@ -14,7 +14,9 @@ use futures_util::future::BoxFuture;
 pub use key::provider_key;
 pub use outcome::{InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome};
 
-use crate::payment::{Mode, Money, OperationId, Payment, PaymentId, RequestId};
+use crate::payment::{
+    Capture, Mode, Money, OperationId, OperationKind, Payment, PaymentId, RequestId, Timestamp,
+};
 
 /// What never changes about a provider while the program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub struct ProviderProfile {
     pub attempt_timeout: Duration,
     /// How long the provider is sure to remember an idempotency key.
     pub key_retention: Duration,
+    /// How long after that an operation of which it knows nothing counts as never carried out, if it
+    /// still knows nothing of it after half as long again.
+    pub absence_wait: Duration,
 }
 
 impl ProviderProfile {
@@ -38,13 +43,25 @@ impl ProviderProfile {
     }
 }
 
-/// One attempt to authorize (and perhaps capture) a payment. All of it was committed before.
+/// What an operation asks for, to be written as a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub operation_id: OperationId,
+    pub kind: OperationKind,
+    /// Of the payment for a create or a cancel, else what is to be captured or refunded.
+    pub money: Money,
+}
+
+/// An operation as its provider gets it. All of it was committed before.
 #[derive(Clone)]
-pub struct AuthorizeCall {
+pub struct Call {
+    pub kind: OperationKind,
     /// The idempotency key at the provider.
     pub key: String,
     /// The exact body, as [`Provider::prepare`] made it.
     pub request: Vec<u8>,
+    /// The provider's id of the payment that a capture, cancel or refund is about.
+    pub target: Option<String>,
     /// What an approval must be for, lest it be another's.
     pub expected: Expected,
     /// Whether no attempt before this one, of any driver, can have reached the provider: only then
@@ -55,9 +72,10 @@ pub struct AuthorizeCall {
 }
 
 /// The call names the customer's means of payment: it is not for a log.
-impl fmt::Debug for AuthorizeCall {
+impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorizeCall")
+        f.debug_struct("Call")
+            .field("kind", &self.kind)
             .field("expected", &self.expected)
             .finish_non_exhaustive()
     }
@@ -68,21 +86,62 @@ impl fmt::Debug for AuthorizeCall {
 pub struct Expected {
     pub operation_id: OperationId,
     pub payment_id: PaymentId,
+    /// As in the operation's [`Draft`].
     pub money: Money,
+    pub capture: Capture,
+}
+
+/// When an operation can have reached the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentBetween {
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// What looking for an operation without knowing its object brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The provider has it. In doubt, with its reference, if it is not finished.
+    There(Outcome),
+    /// The provider lists everything of that time, and this is not among it. A fresh operation may
+    /// still arrive: only time makes an absence mean something.
+    Absent,
+    /// No answer, or none that tells: never definite.
+    Unanswered(Outcome),
+}
+
+/// A charge that nobody wants, to be given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The provider's id of the charge.
+    pub reference: String,
+    /// The idempotency key of giving it back.
+    pub key: String,
+    pub expected: Expected,
+    pub request_id: RequestId,
 }
 
 /// A payment provider. Every method tells all there is to know; none retries.
 pub trait Provider: Send + Sync + 'static {
     fn profile(&self) -> &ProviderProfile;
 
-    /// The exact body that authorizes `payment`: pure, so that it can be committed before it is sent.
-    fn prepare(&self, payment: &Payment, operation_id: OperationId) -> Vec<u8>;
+    /// The exact body that asks for `draft` of `payment`: pure, so that it can be committed before it
+    /// is sent.
+    fn prepare(&self, payment: &Payment, draft: Draft) -> Vec<u8>;
 
     /// Sends one attempt.
-    fn authorize<'a>(&'a self, call: &'a AuthorizeCall) -> BoxFuture<'a, Outcome>;
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Outcome>;
 
-    /// Asks how the provider's object `reference`, made by an earlier attempt of `call`, stands now.
-    /// One that waits for the customer's action is canceled, and declined once that is confirmed.
-    fn inspect<'a>(&'a self, call: &'a AuthorizeCall, reference: &'a str)
-    -> BoxFuture<'a, Outcome>;
+    /// Asks how the object `reference`, made by an earlier attempt of `call`, stands now: a refund
+    /// for a refund, the payment for all else. A payment that waits for the customer's action is
+    /// canceled, and declined once that is confirmed.
+    fn inspect<'a>(&'a self, call: &'a Call, reference: &'a str) -> BoxFuture<'a, Outcome>;
+
+    /// Looks for what `call` may have done, by the time it was sent: by a list that shows what was
+    /// written before, not by a search that lags; for a capture or cancel by the state of its payment.
+    fn find<'a>(&'a self, call: &'a Call, sent: SentBetween) -> BoxFuture<'a, Found>;
+
+    /// Gives a charge back: voids a hold, refunds what was captured. Approved once nothing is held
+    /// or kept any more, whoever gave it back.
+    fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome>;
 }

@@ -70,11 +70,11 @@ fn decide_one(
         Effect::Written {
             operation: after,
             payment: paid,
-            event,
+            events: told,
         } => {
             *operation = *after;
             *payment = *paid;
-            events.extend(event.map(|event| EventRow::latest(payment, &event, change.at)));
+            events.extend(EventRow::latest(payment, &told, change.at));
             (true, true)
         }
         Effect::AlreadyWritten => (true, false),
@@ -92,7 +92,7 @@ fn decide_one(
 /// The rows of an intent, as the caller gives them; the times of the lease are the store's to set.
 pub(super) fn rows_of(intent: &NewOperation) -> (OperationRow, PaymentRow, EventRow) {
     let payment = &intent.payment;
-    let created = EventRow::latest(payment, &payment.created_event(), payment.created_at);
+    let created = EventRow::of(payment.id, 1, &payment.created_event(), payment.created_at);
     ((&intent.operation).into(), payment.into(), created)
 }
 

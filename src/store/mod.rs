@@ -28,11 +28,14 @@ pub use open::{StoreSettings, StoreUrl, open};
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::{SqliteSettings, SqliteStore};
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::payment::{
-    ApiKey, ApiKeyId, Currency, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
-    OperationChange, Payment, PaymentId, PaymentStatus, RecordedEvent, Standing, Timestamp,
+    ApiKey, ApiKeyId, Begun, Currency, IdempotencyKey, Merchant, MerchantId, Mode, NewFollowUp,
+    NewOperation, Operation, OperationChange, OperationId, Owner, Payment, PaymentId,
+    PaymentStatus, RecordedEvent, Standing, Timestamp,
 };
 
 /// Durable storage. Two implementations pass one contract suite: PostgreSQL and SQLite.
@@ -57,6 +60,72 @@ pub trait Store: Send + Sync + 'static {
         &self,
         batch: Vec<OperationChange>,
     ) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>>;
+
+    /// Records captures, cancels and refunds, in one transaction, as [`crate::payment::admit`]
+    /// decides each over the locked payment. A key that is taken already is not an error, as in
+    /// [`Self::begin`]; it is looked at before the payment is.
+    ///
+    /// Dropping the future does not undo the work.
+    fn begin_follow_ups(
+        &self,
+        batch: Vec<NewFollowUp>,
+    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>> {
+        unimplemented!()
+    }
+
+    /// Becomes the driver of open operations whose lease ran out and whose `next_recovery_at` has
+    /// come, the longest due first, as [`Change::Recover`] says; those that another node claims at
+    /// this moment are left to it. Each standing has `applied: true`.
+    ///
+    /// Dropping the future does not undo the work.
+    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>> {
+        unimplemented!()
+    }
+
+    /// Released operations whose time is over, the longest first, at most `limit`.
+    fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// Settled operations with a stray charge that was not given back yet, at most `limit`.
+    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// Operations in doubt, the oldest doubt first, at most `limit`, of every merchant.
+    fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// How many operations are in doubt at each provider, and since when the oldest is.
+    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// The operation of that id, with its payment; `applied` is false.
+    fn operation_by_id(
+        &self,
+        id: OperationId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// The unsettled operations of a payment, whoever's it is, with the payment; empty when there
+    /// are none.
+    fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        unimplemented!()
+    }
+
+    /// The refunds of a payment, newest first, at most 100; `None` when there is no such payment of
+    /// that merchant.
+    fn refunds(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
+        unimplemented!()
+    }
 
     /// The operation under a key, with its payment; `applied` is false.
     fn operation<'a>(
@@ -155,6 +224,29 @@ pub struct UnsettledRoute {
     pub provider: String,
     pub account: String,
     pub count: i64,
+}
+
+/// Which operations to claim for recovery.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub owner: Owner,
+    pub lease: Duration,
+    /// At most this many.
+    pub limit: u32,
+    /// Only those that are bound to one of these.
+    pub providers: Vec<String>,
+    /// The claimer's wall clock.
+    pub at: Timestamp,
+}
+
+/// What is in doubt at one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubts {
+    pub provider: String,
+    pub count: i64,
+    pub oldest_since: Timestamp,
+    /// The store's clock.
+    pub now: Timestamp,
 }
 
 /// Why a write did not come back with a standing.

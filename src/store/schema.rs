@@ -83,6 +83,15 @@ diesel::table! {
         recovery_tries -> Integer,
         next_recovery_at -> BigInt,
         created_at -> BigInt,
+        in_doubt_since -> Nullable<BigInt>,
+        in_doubt_reason -> Nullable<Text>,
+        amount -> BigInt,
+        provider_reference -> Nullable<Text>,
+        resends_barred -> Bool,
+        absent_at -> Nullable<BigInt>,
+        failure_code -> Nullable<Text>,
+        failure_message -> Nullable<Text>,
+        stray_reversed_at -> Nullable<BigInt>,
     }
 }
 

@@ -4,18 +4,21 @@ use std::{collections::VecDeque, sync::Mutex, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use oncepay::{
-    payment::{Approval, ApprovedAs, Decline, OperationId, Payment},
+    payment::{Approval, ApprovedAs, Decline, Payment},
     provider::{
-        AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
-        ProviderProfile,
+        Call, Draft, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
+        ProviderProfile, SentBetween, Stray,
     },
 };
 
 pub(super) struct ScriptedProvider {
     profile: ProviderProfile,
     script: Mutex<VecDeque<(Duration, Outcome)>>,
-    calls: Mutex<Vec<AuthorizeCall>>,
+    calls: Mutex<Vec<Call>>,
     inspected: Mutex<Vec<String>>,
+    to_be_found: Mutex<VecDeque<Found>>,
+    looked_for: Mutex<Vec<Call>>,
+    reversed: Mutex<Vec<Stray>>,
 }
 
 impl ScriptedProvider {
@@ -27,12 +30,16 @@ impl ScriptedProvider {
             mode: None,
             attempt_timeout: Duration::from_secs(10),
             key_retention,
+            absence_wait: Duration::from_secs(7_200),
         };
         Self {
             profile,
             script: Mutex::default(),
             calls: Mutex::default(),
             inspected: Mutex::default(),
+            to_be_found: Mutex::default(),
+            looked_for: Mutex::default(),
+            reversed: Mutex::default(),
         }
     }
 
@@ -41,7 +48,7 @@ impl ScriptedProvider {
         self.script.lock().unwrap().push_back((wait, outcome));
     }
 
-    pub(super) fn calls(&self) -> Vec<AuthorizeCall> {
+    pub(super) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 
@@ -62,16 +69,33 @@ impl Provider for ScriptedProvider {
         &self.profile
     }
 
-    fn prepare(&self, payment: &Payment, operation_id: OperationId) -> Vec<u8> {
-        format!("amount={}&operation={operation_id}", payment.money.minor()).into_bytes()
+    fn prepare(&self, _: &Payment, draft: Draft) -> Vec<u8> {
+        let Draft {
+            operation_id,
+            kind,
+            money,
+        } = draft;
+        let kind = kind.as_str();
+        format!("{kind}={}&operation={operation_id}", money.minor()).into_bytes()
     }
 
-    fn authorize<'a>(&'a self, call: &'a AuthorizeCall) -> BoxFuture<'a, Outcome> {
+    fn find<'a>(&'a self, call: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
+        self.looked_for.lock().unwrap().push(call.clone());
+        let next = self.to_be_found.lock().unwrap().pop_front();
+        async move { next.unwrap_or(Found::Absent) }.boxed()
+    }
+
+    fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome> {
+        self.reversed.lock().unwrap().push(stray.clone());
+        self.next().boxed()
+    }
+
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Outcome> {
         self.calls.lock().unwrap().push(call.clone());
         self.next().boxed()
     }
 
-    fn inspect<'a>(&'a self, _: &'a AuthorizeCall, reference: &'a str) -> BoxFuture<'a, Outcome> {
+    fn inspect<'a>(&'a self, _: &'a Call, reference: &'a str) -> BoxFuture<'a, Outcome> {
         self.inspected.lock().unwrap().push(reference.to_owned());
         self.next().boxed()
     }
@@ -89,6 +113,8 @@ pub(super) fn declined() -> Outcome {
         code: "insufficient_funds".into(),
         message: "Insufficient funds.".into(),
         reference: None,
+        at_the_door: false,
+        stands: None,
     })
 }
 

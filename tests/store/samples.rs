@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use oncepay::payment::{
     Approval, ApprovedAs, Capture, Change, CreatePayment, Decline, Fingerprint, IdempotencyKey,
-    Mode, Money, NewOperation, Operation, OperationChange, OperationKind, OperationState, Origin,
-    Payment, ProviderRoute, Standing, Timestamp, Verdict,
+    LeftInDoubt, Mode, Money, NewOperation, Opening, Operation, OperationChange, OperationKind,
+    Origin, Payment, ProviderRoute, Scope, Standing, Verdict,
 };
 
 use crate::store::fixture::Fixture;
@@ -51,19 +51,18 @@ impl Fixture {
                 created_at: now,
             },
         );
-        let operation = Operation {
+        let operation = Operation::open(Opening {
             id: environment.new_id(),
             payment_id: payment.id,
-            merchant_id: self.merchant.id,
-            mode,
-            idempotency_key: key(text),
+            scope: Scope {
+                merchant_id: self.merchant.id,
+                mode,
+                key: key(text),
+            },
             kind: OperationKind::Create,
-            fingerprint,
+            fingerprint: fingerprint,
             request_id: environment.new_id(),
-            state: OperationState::Open,
-            epoch: 1,
             owner: environment.new_owner(),
-            lease_until: Timestamp::from_micros(0),
             route: ProviderRoute {
                 provider: "sandbox".into(),
                 account: "acct_1".into(),
@@ -71,15 +70,9 @@ impl Fixture {
                 key: format!("oncepay-{text}"),
                 request: b"amount=4200&currency=eur".to_vec(),
             },
-            first_sent_at: Timestamp::from_micros(0),
-            in_doubt: false,
-            amount_reserved: 0,
-            answer: None,
-            stray_reference: None,
-            recovery_tries: 0,
-            next_recovery_at: Timestamp::from_micros(0),
+            amount: payment.money.minor(),
             created_at: now,
-        };
+        });
         NewOperation {
             operation,
             payment,
@@ -121,15 +114,23 @@ pub(crate) fn declined() -> Change {
         code: "insufficient_funds".into(),
         message: "The card has not enough money.".into(),
         reference: None,
+        at_the_door: false,
+        stands: None,
     }))
 }
 
 pub(crate) fn released() -> Change {
     let reason = "connection refused".into();
-    Change::Release { reason }
+    Change::Release {
+        reason,
+        expires_in: Duration::from_secs(86_400),
+    }
 }
 
 pub(crate) fn left_in_doubt() -> Change {
     let reason = "no answer".into();
-    Change::LeaveInDoubt { reason }
+    Change::LeaveInDoubt(LeftInDoubt {
+        reason,
+        ..LeftInDoubt::default()
+    })
 }

@@ -11,10 +11,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use oncepay::{
     payment::{
-        Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Origin, Payment, Timestamp,
+        Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, OperationKind, Origin, Payment,
+        Timestamp,
     },
     provider::{
-        AuthorizeCall, Expected, InDoubtReason, NotSentReason, Outcome, Provider,
+        Call, Draft, Expected, InDoubtReason, NotSentReason, Outcome, Provider,
         stripe::{StripeProvider, StripeSettings},
     },
 };
@@ -42,7 +43,7 @@ pub(crate) fn provider_on(
     StripeProvider::new(settings, runtime).unwrap()
 }
 
-pub(crate) fn call(provider: &StripeProvider) -> AuthorizeCall {
+pub(crate) fn call(provider: &StripeProvider) -> Call {
     let money = Money::new(4_200, "EUR".parse().unwrap()).unwrap();
     let request = CreatePayment {
         money,
@@ -62,13 +63,23 @@ pub(crate) fn call(provider: &StripeProvider) -> AuthorizeCall {
     };
     let payment = Payment::new(request, origin);
     let operation_id = Id::from_uuid(uuid::Uuid::from_u128(OPERATION));
-    AuthorizeCall {
+    Call {
         key: "oncepay_1".into(),
-        request: provider.prepare(&payment, operation_id),
+        kind: OperationKind::Create,
+        target: None,
+        request: provider.prepare(
+            &payment,
+            Draft {
+                operation_id,
+                kind: OperationKind::Create,
+                money,
+            },
+        ),
         expected: Expected {
             operation_id,
             payment_id: payment.id,
             money,
+            capture: Capture::Automatic,
         },
         first_attempt: true,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

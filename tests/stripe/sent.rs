@@ -11,7 +11,7 @@ async fn rule_6_the_stored_body_goes_out_byte_for_byte_under_the_stored_key() {
     let provider = provider(&server.url, PATIENCE);
     let call = call(&provider);
 
-    let (outcome, request) = join!(provider.authorize(&call), async {
+    let (outcome, request) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         let request = peer.request().await;
         peer.answer("200 OK", &intent("succeeded")).await;
@@ -48,18 +48,14 @@ async fn rule_6_the_same_call_sends_the_same_bytes_again() {
     let provider = provider(&server.url, PATIENCE);
     let call = call(&provider);
 
-    let (_, _, (one, two)) = join!(
-        provider.authorize(&call),
-        provider.authorize(&call),
-        async {
-            let mut peers = [server.accept().await, server.accept().await];
-            let [one, two] = &mut peers;
-            let requests = join!(one.request(), two.request());
-            one.answer("200 OK", &intent("succeeded")).await;
-            two.answer("200 OK", &intent("succeeded")).await;
-            requests
-        }
-    );
+    let (_, _, (one, two)) = join!(provider.send(&call), provider.send(&call), async {
+        let mut peers = [server.accept().await, server.accept().await];
+        let [one, two] = &mut peers;
+        let requests = join!(one.request(), two.request());
+        one.answer("200 OK", &intent("succeeded")).await;
+        two.answer("200 OK", &intent("succeeded")).await;
+        requests
+    });
 
     assert_eq!(one, two);
 }
@@ -71,13 +67,13 @@ async fn the_headers_of_an_answer_are_read() {
     let call = call(&provider);
     let error = r#"{"error":{"type":"api_error"}}"#;
 
-    let (limited, _) = join!(provider.authorize(&call), async {
+    let (limited, _) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         peer.request().await;
         let head = "429 Too Many Requests\r\nRetry-After: 7\r\nConnection: close";
         peer.answer(head, error).await;
     });
-    let (stored, _) = join!(provider.authorize(&call), async {
+    let (stored, _) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         peer.request().await;
         let head = "500 Internal Server Error\r\nIdempotent-Replayed: true";

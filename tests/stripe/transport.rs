@@ -20,7 +20,7 @@ async fn outcome_if(attempt_timeout: Duration, end: impl AsyncFnOnce(Peer)) -> S
     let server = Server::start().await;
     let provider = provider(&server.url, attempt_timeout);
     let call = call(&provider);
-    let (outcome, ()) = join!(provider.authorize(&call), async {
+    let (outcome, ()) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         peer.request().await;
         end(peer).await;
@@ -35,7 +35,7 @@ async fn rule_4_a_refused_connection_proves_that_nothing_was_sent() {
     drop(listener);
     let provider = provider(&url, PATIENCE);
 
-    let outcome = provider.authorize(&call(&provider)).await;
+    let outcome = provider.send(&call(&provider)).await;
 
     assert_eq!(line(&outcome), not_sent(NotSentReason::ConnectFailed));
 }
@@ -54,7 +54,7 @@ async fn rule_4_a_connection_that_does_not_come_about_in_time_proves_that_nothin
     }
     let provider = provider(&format!("http://{address}"), SHORT);
 
-    let outcome = provider.authorize(&call(&provider)).await;
+    let outcome = provider.send(&call(&provider)).await;
 
     assert_eq!(line(&outcome), not_sent(NotSentReason::ConnectFailed));
 }
@@ -66,7 +66,7 @@ async fn rule_4_a_failed_handshake_proves_that_nothing_was_sent() {
     let provider = provider(&url, PATIENCE);
     let call = call(&provider);
 
-    let (outcome, _) = join!(provider.authorize(&call), async {
+    let (outcome, _) = join!(provider.send(&call), async {
         drop(listener.accept().await.unwrap());
     });
 
@@ -111,7 +111,7 @@ async fn rule_8_a_stalled_answer_ends_the_attempt_in_time_wherever_it_stalls() {
         let server = Server::start().await;
         let provider = provider(&server.url, SHORT);
         let call = call(&provider);
-        let attempt = timeout(PATIENCE, provider.authorize(&call));
+        let attempt = timeout(PATIENCE, provider.send(&call));
 
         let (outcome, _open) = join!(attempt, async {
             let mut peer = server.accept().await;
@@ -153,7 +153,7 @@ async fn rule_4_a_request_that_met_a_reset_is_not_sent_again_below_us() {
     let server = Server::start().await;
     let provider = provider(&server.url, PATIENCE);
     let call = call(&provider);
-    let (_, mut peer) = join!(provider.authorize(&call), async {
+    let (_, mut peer) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         peer.request().await;
         peer.answer("200 OK", &intent("succeeded")).await;
@@ -162,7 +162,7 @@ async fn rule_4_a_request_that_met_a_reset_is_not_sent_again_below_us() {
 
     // On the connection of the first: this is where HTTP clients like to try again. Another
     // request would meet nobody, and end as a timeout.
-    let (outcome, ()) = join!(provider.authorize(&call), async {
+    let (outcome, ()) = join!(provider.send(&call), async {
         peer.request().await;
         peer.reset();
     });
@@ -177,7 +177,7 @@ async fn the_end_of_the_caller_s_runtime_does_not_cut_the_call() {
     let callers = Runtime::new().unwrap();
     callers.spawn({
         let provider = Arc::clone(&provider);
-        async move { provider.authorize(&call(&provider)).await }
+        async move { provider.send(&call(&provider)).await }
     });
     let mut peer = server.accept().await;
     peer.request().await;
@@ -187,7 +187,7 @@ async fn the_end_of_the_caller_s_runtime_does_not_cut_the_call() {
 
     // The connection has survived: the next call comes on it.
     let call = call(&provider);
-    let (outcome, ()) = join!(provider.authorize(&call), async {
+    let (outcome, ()) = join!(provider.send(&call), async {
         peer.request().await;
         peer.answer("200 OK", &intent("succeeded")).await;
     });
@@ -201,7 +201,7 @@ async fn the_end_of_the_driving_runtime_leaves_a_doubt() {
     let provider = provider_on(driving.handle().clone(), &server.url, PATIENCE);
     let call = call(&provider);
 
-    let (outcome, ()) = join!(provider.authorize(&call), async {
+    let (outcome, ()) = join!(provider.send(&call), async {
         let mut peer = server.accept().await;
         peer.request().await;
         driving.shutdown_background();

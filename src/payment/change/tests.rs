@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::payment::{
-    Capture, CreatePayment, Decline, Fingerprint, Id, IdempotencyKey, Mode, Money, OperationKind,
-    Origin, PaymentStatus, ProviderRoute,
+    Approval, ApprovedAs, Capture, CreatePayment, Decline, Fingerprint, Id, IdempotencyKey, Mode,
+    Money, Opening, OperationKind, Origin, PaymentStatus, ProviderRoute, Scope,
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -33,33 +33,29 @@ fn rows() -> (Operation, Payment) {
     };
     let payment = Payment::new(request, origin);
     let operation = Operation {
-        id: Id::from_uuid(Uuid::from_u128(3)),
-        payment_id: payment.id,
-        merchant_id: payment.merchant_id,
-        mode: payment.mode,
-        idempotency_key: payment.idempotency_key.clone(),
-        kind: OperationKind::Create,
-        fingerprint: Fingerprint::of(&canonical),
-        request_id: Id::from_uuid(Uuid::from_u128(4)),
-        state: OperationState::Open,
-        epoch: 1,
-        owner: OWNER,
         lease_until: NOW.plus(LEASE),
-        route: ProviderRoute {
-            provider: "sandbox".into(),
-            account: "a".into(),
-            api_version: "v".into(),
-            key: "k".into(),
-            request: b"amount=4200".to_vec(),
-        },
-        first_sent_at: NOW,
-        in_doubt: false,
-        amount_reserved: 0,
-        answer: None,
-        stray_reference: None,
-        recovery_tries: 0,
-        next_recovery_at: NOW,
-        created_at: NOW,
+        ..Operation::open(Opening {
+            id: Id::from_uuid(Uuid::from_u128(3)),
+            payment_id: payment.id,
+            scope: Scope {
+                merchant_id: payment.merchant_id,
+                mode: payment.mode,
+                key: payment.idempotency_key.clone(),
+            },
+            kind: OperationKind::Create,
+            fingerprint: Fingerprint::of(&canonical),
+            request_id: Id::from_uuid(Uuid::from_u128(4)),
+            owner: OWNER,
+            route: ProviderRoute {
+                provider: "sandbox".into(),
+                account: "a".into(),
+                api_version: "v".into(),
+                key: "k".into(),
+                request: b"amount=4200".to_vec(),
+            },
+            amount: 4_200,
+            created_at: NOW,
+        })
     };
     (operation, payment)
 }
@@ -86,12 +82,15 @@ fn declined() -> Change {
         code: "insufficient_funds".into(),
         message: "Your card has insufficient funds.".into(),
         reference: Some("pi_1".into()),
+        at_the_door: false,
+        stands: None,
     }))
 }
 
 fn release() -> Change {
     Change::Release {
         reason: "connect_failed".into(),
+        expires_in: Duration::from_secs(86_400),
     }
 }
 
@@ -176,9 +175,10 @@ fn rule_12_a_definite_answer_is_true_from_any_epoch() {
 
 #[test]
 fn rule_12_the_fence_guards_everything_that_is_not_definite() {
-    let doubt = Change::LeaveInDoubt {
+    let doubt = Change::LeaveInDoubt(LeftInDoubt {
         reason: "timeout".into(),
-    };
+        ..LeftInDoubt::default()
+    });
     let rows = rows();
     assert_eq!(effect(&rows, 2, release()), Effect::Refused);
     assert_eq!(effect(&rows, 0, doubt.clone()), Effect::Refused);
@@ -197,7 +197,7 @@ fn rule_12_money_that_moved_after_the_end_is_a_stray_charge_and_no_new_answer() 
     assert_eq!(stray.1.event_count, failed.1.event_count + 1);
     assert_eq!(
         effect(&stray, 1, captured("pi_2")),
-        Effect::Refused,
+        Effect::AlreadyWritten,
         "reported once"
     );
 }
@@ -249,9 +249,10 @@ fn rule_1_who_takes_over_an_expired_lease_starts_in_doubt_and_cannot_release() {
 
 #[test]
 fn a_driver_that_leaves_in_doubt_gives_its_lease_back_and_marks_the_payment() {
-    let doubt = Change::LeaveInDoubt {
+    let doubt = Change::LeaveInDoubt(LeftInDoubt {
         reason: "timeout".into(),
-    };
+        ..LeftInDoubt::default()
+    });
     let left = after(&rows(), 1, doubt.clone());
     assert_eq!(left.1.status, PaymentStatus::Processing);
     assert_eq!(left.1.in_doubt_since, Some(NOW));

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::intent::{ErrorObject, PaymentIntent, in_doubt, in_doubt_about};
 use super::{request::Sent, text};
-use crate::provider::{AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome};
+use crate::payment::Decline;
+use crate::provider::{Call, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome};
 
 /// Stripe's error types, those of older API versions among them.
 const ERROR_TYPES: [&str; 6] = [
@@ -43,7 +44,7 @@ pub(super) struct Answer {
 }
 
 /// What the answer to an attempt says of the operation (rules 2 to 5).
-pub(super) fn of_charge(answer: &Answer, call: &AuthorizeCall) -> Outcome {
+pub(super) fn of_charge(answer: &Answer, call: &Call) -> Outcome {
     match answer.status {
         200..=299 => match answer.intent() {
             Some(intent) => intent.judge(call, &Sent::read(&call.request)),
@@ -63,7 +64,7 @@ pub(super) fn of_charge(answer: &Answer, call: &AuthorizeCall) -> Outcome {
 }
 
 /// What the answer to a look-up of `reference` says: its state decides, and nothing else does.
-pub(super) fn of_lookup(answer: &Answer, call: &AuthorizeCall, reference: &str) -> Outcome {
+pub(super) fn of_lookup(answer: &Answer, call: &Call, reference: &str) -> Outcome {
     let reason = match (answer.status, answer.intent()) {
         (200..=299, Some(intent)) if intent.reference() == Some(reference) => {
             return intent.judge(call, &Sent::read(&call.request));
@@ -78,14 +79,14 @@ pub(super) fn of_lookup(answer: &Answer, call: &AuthorizeCall, reference: &str) 
 }
 
 /// Whether a look-up shows the operation's own intent, waiting for the customer.
-pub(super) fn awaits_customer(answer: &Answer, call: &AuthorizeCall, reference: &str) -> bool {
+pub(super) fn awaits_customer(answer: &Answer, call: &Call, reference: &str) -> bool {
     let intent = answer.intent().filter(|_| answer.status == 200);
     intent.is_some_and(|intent| {
         intent.reference() == Some(reference) && intent.is_of(call) && intent.awaits_customer()
     })
 }
 
-fn of_refusal(answer: &Answer, call: &AuthorizeCall) -> Outcome {
+fn of_refusal(answer: &Answer, call: &Call) -> Outcome {
     let Some(error) = answer.error() else {
         let reason = match answer.status {
             409 => InDoubtReason::KeyInUse,
@@ -113,7 +114,10 @@ fn of_refusal(answer: &Answer, call: &AuthorizeCall) -> Outcome {
         {
             let default = ("invalid_request", "The provider refused the request.");
             let sent = Sent::read(&call.request);
-            return Outcome::Declined(error.decline(default, &sent, None));
+            return Outcome::Declined(Decline {
+                at_the_door: true,
+                ..error.decline(default, &sent, None)
+            });
         }
         _ => InDoubtReason::Unreadable,
     };
@@ -121,7 +125,7 @@ fn of_refusal(answer: &Answer, call: &AuthorizeCall) -> Outcome {
 }
 
 /// A card error declines, unless the intent that comes with it says otherwise.
-fn of_card_error(answer: &Answer, error: &ErrorObject, call: &AuthorizeCall) -> Outcome {
+fn of_card_error(answer: &Answer, error: &ErrorObject, call: &Call) -> Outcome {
     if let Some(intent) = &error.payment_intent {
         if intent.metadata.is_some() && !intent.is_of_operation(call) {
             return in_doubt_by(InDoubtReason::Mismatch, answer, Some(error));

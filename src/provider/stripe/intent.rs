@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{currency, request::OPERATION_METADATA, request::Sent, text};
 use crate::{
     payment::{Approval, ApprovedAs, Capture, Decline},
-    provider::{AuthorizeCall, InDoubt, InDoubtReason, Outcome},
+    provider::{Call, InDoubt, InDoubtReason, Outcome},
 };
 
 /// The code of a payment that would have needed its customer.
@@ -54,14 +54,14 @@ impl PaymentIntent {
         self.id.as_deref().filter(|id| is_reference(id))
     }
 
-    pub(super) fn is_of_operation(&self, call: &AuthorizeCall) -> bool {
+    pub(super) fn is_of_operation(&self, call: &Call) -> bool {
         let operation_id = call.expected.operation_id.to_string();
         let metadata = self.metadata.as_ref();
         metadata.and_then(|it| it.get(OPERATION_METADATA)) == Some(&operation_id)
     }
 
     /// Whether it is the very payment that was asked for.
-    pub(super) fn is_of(&self, call: &AuthorizeCall) -> bool {
+    pub(super) fn is_of(&self, call: &Call) -> bool {
         let money = match (self.amount, &self.currency) {
             (Some(amount), Some(code)) => currency::is(call.expected.money, amount, code),
             _ => false,
@@ -77,7 +77,7 @@ impl PaymentIntent {
     }
 
     /// What the intent's state says of the operation (rule 3).
-    pub(super) fn judge(&self, call: &AuthorizeCall, sent: &Sent) -> Outcome {
+    pub(super) fn judge(&self, call: &Call, sent: &Sent) -> Outcome {
         let Some(reference) = self.reference() else {
             return in_doubt(InDoubtReason::Unreadable, "an intent without a usable id");
         };
@@ -166,6 +166,8 @@ fn decline(code: &str, message: &str, reference: Option<&str>) -> Decline {
         code: code.to_owned(),
         message: message.to_owned(),
         reference: reference.map(str::to_owned),
+        at_the_door: false,
+        stands: None,
     }
 }
 

@@ -30,11 +30,12 @@ use self::{
     intent::{CANCELLATION_REASON, in_doubt, in_doubt_about, is_reference},
 };
 use super::{
-    AuthorizeCall, InDoubtReason, NotSent, NotSentReason, Outcome, Provider, ProviderProfile,
+    Call, Draft, Found, InDoubtReason, NotSent, NotSentReason, Outcome, Provider, ProviderProfile,
+    SentBetween, Stray,
 };
-use crate::payment::{OperationId, Payment};
+use crate::payment::Payment;
 
-pub use settings::{API_VERSION, KEY_RETENTION, StripeSettings, StripeSettingsError};
+pub use settings::{ABSENCE_WAIT, API_VERSION, KEY_RETENTION, StripeSettings, StripeSettingsError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -70,7 +71,7 @@ impl StripeProvider {
         })
     }
 
-    async fn charge(&self, call: &AuthorizeCall) -> Outcome {
+    async fn charge(&self, call: &Call) -> Outcome {
         let request = self
             .post(self.intents_url.clone(), &call.key, call.request.clone())
             .header(REQUEST_ID, call.request_id.to_string())
@@ -94,7 +95,7 @@ impl StripeProvider {
     }
 
     /// Takes up to three exchanges, and together no longer than one attempt may.
-    async fn look_up(&self, call: &AuthorizeCall, reference: &str) -> Result<Outcome, NoAnswer> {
+    async fn look_up(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
         let lookup = Lookup {
             provider: self,
             call,
@@ -128,7 +129,7 @@ impl StripeProvider {
 /// One look-up in progress.
 struct Lookup<'a> {
     provider: &'a StripeProvider,
-    call: &'a AuthorizeCall,
+    call: &'a Call,
     /// Known to be fit for a path.
     reference: &'a str,
     deadline: Instant,
@@ -178,19 +179,23 @@ impl Provider for StripeProvider {
         &self.profile
     }
 
-    fn prepare(&self, payment: &Payment, operation_id: OperationId) -> Vec<u8> {
-        request::body(payment, operation_id)
+    fn prepare(&self, payment: &Payment, draft: Draft) -> Vec<u8> {
+        request::body(payment, draft.operation_id)
     }
 
-    fn authorize<'a>(&'a self, call: &'a AuthorizeCall) -> BoxFuture<'a, Outcome> {
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Outcome> {
         Box::pin(self.charge(call))
     }
 
-    fn inspect<'a>(
-        &'a self,
-        call: &'a AuthorizeCall,
-        reference: &'a str,
-    ) -> BoxFuture<'a, Outcome> {
+    fn find<'a>(&'a self, _: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
+        Box::pin(async { Found::Unanswered(withheld("not known yet")) })
+    }
+
+    fn reverse<'a>(&'a self, _: &'a Stray) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { withheld("not known yet") })
+    }
+
+    fn inspect<'a>(&'a self, call: &'a Call, reference: &'a str) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             if !is_reference(reference) {
                 return in_doubt(

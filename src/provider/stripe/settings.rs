@@ -12,6 +12,9 @@ use crate::{payment::Mode, provider::ProviderProfile};
 pub const API_VERSION: &str = "2024-06-20";
 /// How long Stripe is sure to remember an idempotency key
 /// (<https://docs.stripe.com/api/idempotent_requests>).
+/// How long after [`KEY_RETENTION`] an absence begins to mean something: twice the longest delay
+/// of a look-up that was thought of.
+pub const ABSENCE_WAIT: Duration = Duration::from_secs(2 * 3_600);
 pub const KEY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +40,8 @@ pub struct StripeSettings {
     pub connect_timeout: Duration,
     /// How long an idempotency key is remembered there; [`KEY_RETENTION`] at most.
     pub key_retention: Duration,
+    /// How long after that what Stripe does not list counts as never carried out: any length.
+    pub absence_wait: Duration,
     /// The `Stripe-Version` that is asked for.
     pub api_version: String,
 }
@@ -86,6 +91,7 @@ impl StripeSettings {
             attempt_timeout: ATTEMPT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             key_retention: KEY_RETENTION,
+            absence_wait: ABSENCE_WAIT,
             api_version: API_VERSION.into(),
         }
     }
@@ -147,6 +153,7 @@ impl StripeSettings {
             mode,
             attempt_timeout: self.attempt_timeout,
             key_retention: self.key_retention,
+            absence_wait: self.absence_wait,
         })
     }
 

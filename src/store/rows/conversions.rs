@@ -3,7 +3,7 @@
 use super::{ApiKeyRow, EventRow, MerchantRow, OperationRow, PaymentRow, Unreadable};
 use crate::payment::{
     Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money, Operation,
-    Owner, Payment, PaymentEvent, ProviderRoute, RecordedEvent, Timestamp,
+    Owner, Payment, PaymentEvent, PaymentId, ProviderRoute, RecordedEvent, Timestamp,
 };
 
 fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
@@ -21,7 +21,7 @@ fn key(text: &str) -> Result<IdempotencyKey, Unreadable> {
 
 impl From<&Operation> for OperationRow {
     fn from(operation: &Operation) -> Self {
-        let answer = operation.answer.as_ref();
+        let (answer, failure) = (operation.answer.as_ref(), operation.failure.as_ref());
         Self {
             id: operation.id.to_string(),
             payment_id: operation.payment_id.to_string(),
@@ -52,6 +52,15 @@ impl From<&Operation> for OperationRow {
             recovery_tries: operation.recovery_tries,
             next_recovery_at: operation.next_recovery_at.as_micros(),
             created_at: operation.created_at.as_micros(),
+            in_doubt_since: operation.in_doubt_since.map(Timestamp::as_micros),
+            in_doubt_reason: operation.in_doubt_reason.clone(),
+            amount: operation.amount,
+            provider_reference: operation.provider_reference.clone(),
+            resends_barred: operation.resends_barred,
+            absent_at: operation.absent_at.map(Timestamp::as_micros),
+            failure_code: failure.map(|failure| failure.code.clone()),
+            failure_message: failure.map(|failure| failure.message.clone()),
+            stray_reversed_at: operation.stray_reversed_at.map(Timestamp::as_micros),
         }
     }
 }
@@ -95,9 +104,18 @@ impl TryFrom<OperationRow> for Operation {
             },
             first_sent_at: Timestamp::from_micros(row.first_sent_at),
             in_doubt: row.in_doubt,
+            in_doubt_since: row.in_doubt_since.map(Timestamp::from_micros),
+            in_doubt_reason: row.in_doubt_reason,
+            amount: row.amount,
             amount_reserved: row.amount_reserved,
+            provider_reference: row.provider_reference,
+            resends_barred: row.resends_barred,
+            absent_at: row.absent_at.map(Timestamp::from_micros),
+            failure: (row.failure_code.zip(row.failure_message))
+                .map(|(code, message)| Failure { code, message }),
             answer,
             stray_reference: row.stray_reference,
+            stray_reversed_at: row.stray_reversed_at.map(Timestamp::from_micros),
             recovery_tries: row.recovery_tries,
             next_recovery_at: Timestamp::from_micros(row.next_recovery_at),
             created_at: Timestamp::from_micros(row.created_at),
@@ -118,6 +136,8 @@ impl From<&Payment> for PaymentRow {
             currency: payment.money.currency().code().into(),
             amount_captured: payment.amount_captured,
             amount_refunded: payment.amount_refunded,
+            capture_reserved: payment.capture_reserved,
+            refund_reserved: payment.refund_reserved,
             capture: payment.capture.as_str().into(),
             payment_method: payment.payment_method.clone(),
             reference: payment.reference.clone(),
@@ -154,6 +174,8 @@ impl TryFrom<PaymentRow> for Payment {
                 .ok_or(Unreadable { column })?,
             amount_captured: row.amount_captured,
             amount_refunded: row.amount_refunded,
+            capture_reserved: row.capture_reserved,
+            refund_reserved: row.refund_reserved,
             capture: parsed(&row.capture, "capture")?,
             payment_method: row.payment_method,
             reference: row.reference,
@@ -176,10 +198,26 @@ fn json<T: serde::de::DeserializeOwned>(text: &str, column: &'static str) -> Res
 
 impl EventRow {
     /// The event that was just counted into `payment`.
-    pub(in super::super) fn latest(payment: &Payment, event: &PaymentEvent, at: Timestamp) -> Self {
+    pub(in super::super) fn latest<'a>(
+        payment: &'a Payment,
+        events: &'a [PaymentEvent],
+        at: Timestamp,
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+        let seqs = (payment.event_count - count + 1)..;
+        seqs.zip(events)
+            .map(move |(seq, event)| Self::of(payment.id, seq, event, at))
+    }
+
+    pub(in super::super) fn of(
+        payment_id: PaymentId,
+        seq: i64,
+        event: &PaymentEvent,
+        at: Timestamp,
+    ) -> Self {
         Self {
-            payment_id: payment.id.to_string(),
-            seq: payment.event_count,
+            payment_id: payment_id.to_string(),
+            seq,
             kind: event.name().into(),
             // An event is texts and numbers under fixed names: always JSON.
             data: serde_json::to_string(event).unwrap_or_default(),

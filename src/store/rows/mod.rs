@@ -105,11 +105,19 @@ row! {
         recovery_tries: i32,
         next_recovery_at: i64,
         created_at: i64,
+        in_doubt_since: Option<i64>,
+        in_doubt_reason: Option<String>,
+        amount: i64,
+        provider_reference: Option<String>,
+        resends_barred: bool,
+        absent_at: Option<i64>,
+        failure_code: Option<String>,
+        failure_message: Option<String>,
+        stray_reversed_at: Option<i64>,
     }
 }
 
 row! {
-    // The reserved amounts are not here: an update leaves them as they are.
     #[derive(AsChangeset)]
     #[diesel(table_name = payments, treat_none_as_null = true)]
     PaymentRow {
@@ -122,6 +130,8 @@ row! {
         currency: String,
         amount_captured: i64,
         amount_refunded: i64,
+        capture_reserved: i64,
+        refund_reserved: i64,
         capture: String,
         payment_method: String,
         reference: Option<String>,

@@ -4,21 +4,24 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    payment::{Approval, ApprovedAs, Capture, Decline, Id, Money},
+    payment::{Approval, ApprovedAs, Capture, Decline, Id, Money, OperationKind},
     provider::Expected,
 };
 
 const OPERATION: &str = "opn_00000000000000000000000003";
 
-fn call(capture: Capture, first_attempt: bool) -> AuthorizeCall {
+fn call(capture: Capture, first_attempt: bool) -> Call {
     let body = format!("amount=4200&payment_method=pm_secret&capture_method={capture}");
-    AuthorizeCall {
+    Call {
+        kind: OperationKind::Create,
+        target: None,
         key: "key".into(),
         request: body.into_bytes(),
         expected: Expected {
             operation_id: Id::from_uuid(uuid::Uuid::from_u128(3)),
             payment_id: Id::from_uuid(uuid::Uuid::from_u128(1)),
             money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
+            capture,
         },
         first_attempt,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),
@@ -555,6 +558,8 @@ fn a_decline_says_what_the_provider_said_but_never_the_means_of_payment() {
             code: "invalid_request".into(),
             message: message.into(),
             reference: None,
+            at_the_door: true,
+            stands: None,
         })
     };
     assert_eq!(
