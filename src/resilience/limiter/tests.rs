@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LATENCY: Duration = Duration::from_millis(100);

@@ -1,6 +1,7 @@
 use super::*;
 use BreakerState as S;
 use CallResult::{Failure, Ignored, Success, Throttled};
+use tokio::time::Instant;
 
 mod properties;
 
