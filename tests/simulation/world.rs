@@ -12,11 +12,13 @@ use std::{
 use actix::System;
 use oncepay::{
     actors::{
-        ActorSystem, Dependencies, DriveSettings, GiveUp, Order, Patience, Payments, Refusal, Reply,
+        ActorSystem, Dependencies, DriveSettings, GiveUp, Order, Patience, Payments,
+        RecoverySettings, Refusal, Reply, Request,
     },
     environment::{Clock, Environment, Randomness},
     lookups::MemoryLookups,
     payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Scope, Timestamp},
+    resilience::Backoff,
     telemetry::Metrics,
 };
 use tokio::{runtime, time::Instant};
@@ -81,6 +83,16 @@ impl World {
             in_flight_max: 1_000,
             provider_calls_max: 100,
             batch_rows_max: 64,
+            pending_ttl: Duration::from_secs(24 * 3_600),
+            recovery: RecoverySettings {
+                sweep_every: Duration::from_secs(1),
+                backoff: Backoff {
+                    base: Duration::from_secs(1),
+                    cap: Duration::from_secs(300),
+                },
+                at_once_max: 16,
+                alarm_after: Duration::from_secs(3_600),
+            },
             shards: 0,
         };
         let system = ActorSystem::start(dependencies, settings).await.unwrap();
@@ -111,7 +123,7 @@ impl World {
                 key: IdempotencyKey::new(key).unwrap(),
             },
             canonical: request.canonical(),
-            request,
+            request: Request::Create(request),
             request_id: self.environment.new_id(),
             deadline: self.payments.deadline(),
         }
@@ -124,7 +136,7 @@ impl World {
 
     pub(super) async fn pay_amount(&self, key: &str, amount: i64) -> Result<Reply, Refusal> {
         self.payments
-            .create(self.order(key, amount), Patience::UntilTheDeadline)
+            .submit(self.order(key, amount), Patience::UntilTheDeadline)
             .await
     }
 
