@@ -326,10 +326,12 @@ fn lost_by_its_driver(world: &World) -> (oncepay::payment::Operation, oncepay::p
     let key = oncepay::payment::IdempotencyKey::new("template-2").unwrap();
     operation.id = world.environment.new_id();
     payment.id = world.environment.new_id();
+    operation.payment_id = payment.id;
     operation.idempotency_key = key.clone();
     payment.idempotency_key = key;
     operation.state = OperationState::Open;
     operation.answer = None;
+    operation.provider_reference = None;
     operation.lease_until = world.environment.now().plus(MINUTE);
     payment.status = PaymentStatus::Processing;
     (operation, payment)
