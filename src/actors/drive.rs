@@ -13,6 +13,7 @@ use tracing::{error, warn};
 
 use super::{
     Order, Refusal,
+    db::NotBegun,
     follow::{Followed, follow},
     provider::Job,
     system::{DriveContext, Route},
@@ -64,10 +65,18 @@ const SETTLE_AGAIN: Backoff = Backoff {
 const SETTLE_TRIES_MAX: u32 = 200;
 
 /// Drives `order`'s operation as far as it goes, and publishes how far that is.
-pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publisher: Publisher) {
+///
+/// What is not with the store at `begin_by` is not begun: nobody would wait for its end.
+pub(crate) async fn drive(
+    context: Arc<DriveContext>,
+    order: Arc<Order>,
+    begin_by: Instant,
+    publisher: Publisher,
+) {
     let conclusion = Drive {
         context: &context,
         order: &order,
+        begin_by,
         publisher: &publisher,
     }
     .run()
@@ -86,6 +95,7 @@ pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publish
 pub(super) struct Drive<'a> {
     pub(super) context: &'a DriveContext,
     pub(super) order: &'a Order,
+    begin_by: Instant,
     publisher: &'a Publisher,
 }
 
@@ -94,8 +104,8 @@ impl Drive<'_> {
         let Some(route) = self.context.route_for(self.order.scope.mode) else {
             return Conclusion::Refused(Refusal::NoProvider(self.order.scope.mode));
         };
-        let asked = self.moment();
-        let standing = match self.context.db.begin(self.intent(route)).await {
+        let (asked, begin_by) = (self.moment(), self.begin_by(route));
+        let standing = match self.context.db.begin(self.intent(route), begin_by).await {
             Ok(standing) => standing,
             Err(error) => return Conclusion::Refused(refusal(error)),
         };
@@ -123,6 +133,14 @@ impl Drive<'_> {
             Followed::TakenOver(standing, asked) => self.send(*standing, asked).await,
             Followed::StillOpen(payment) => Conclusion::InDoubt(*payment),
         }
+    }
+
+    /// No attempt begins that could not end before the deadline; nor does work without an attempt.
+    fn begin_by(&self, route: &Route) -> Instant {
+        let attempt = route.provider.profile().attempt_timeout;
+        let last_attempt = self.order.deadline.checked_sub(attempt);
+        self.begin_by
+            .min(last_attempt.unwrap_or(self.order.deadline))
     }
 
     /// Both clocks, read before a lease is asked for, so that what is counted from here ends early
@@ -319,7 +337,11 @@ fn concluded(standing: Standing) -> Conclusion {
     }
 }
 
-fn refusal(error: WriteError) -> Refusal {
+fn refusal(error: NotBegun) -> Refusal {
+    let error = match error {
+        NotBegun::TurnedAway => return Refusal::Overloaded,
+        NotBegun::Store(error) => error,
+    };
     match error {
         WriteError::NotAttempted(reason) => {
             warn!(reason, "an intent was not recorded");

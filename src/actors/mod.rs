@@ -17,6 +17,7 @@
 mod db;
 mod drive;
 mod follow;
+mod front_door;
 mod key;
 mod key_router;
 mod payments;

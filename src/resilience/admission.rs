@@ -24,7 +24,7 @@ use std::{
 /// How much more than the free room a tenant may hold.
 const ALPHA: usize = 4;
 
-/// A gate; clones of it are the same gate.
+/// The gate.
 pub struct Admission<T, K> {
     bounds: AdmissionBounds,
     house: Arc<Mutex<House<T, K>>>,
@@ -117,15 +117,6 @@ fn may_grow(own: usize, taken: usize, places_max: usize) -> Result<(), NotAdmitt
         Some(_) if own == 0 => Ok(()),
         Some(left) if own < left.saturating_mul(ALPHA) => Ok(()),
         Some(_) => Err(NotAdmitted::Share),
-    }
-}
-
-impl<T, K> Clone for Admission<T, K> {
-    fn clone(&self) -> Self {
-        Self {
-            bounds: self.bounds,
-            house: Arc::clone(&self.house),
-        }
     }
 }
 

@@ -4,5 +4,6 @@
 
 mod drives;
 mod model_store;
+mod overload;
 mod scripted_provider;
 mod world;

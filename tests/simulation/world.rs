@@ -17,6 +17,7 @@ use oncepay::{
     environment::{Clock, Environment, Randomness},
     lookups::MemoryLookups,
     payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Scope, Timestamp},
+    resilience::AdmissionBounds,
     telemetry::Metrics,
 };
 use tokio::{runtime, time::Instant};
@@ -24,6 +25,8 @@ use uuid::Uuid;
 
 use super::{model_store::ModelStore, scripted_provider::ScriptedProvider};
 
+/// How long an intent may wait for the store.
+pub(super) const QUEUE_WAIT: Duration = Duration::from_secs(2);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
@@ -45,18 +48,27 @@ pub(super) fn simulate_with<S: Future<Output = ()>>(
     key_retention: Duration,
     story: impl FnOnce(World) -> S,
 ) {
+    simulate_bounded(key_retention, |_| {}, story);
+}
+
+/// As [`simulate_with`], with other bounds.
+pub(super) fn simulate_bounded<S: Future<Output = ()>>(
+    key_retention: Duration,
+    bounds: impl FnOnce(&mut DriveSettings),
+    story: impl FnOnce(World) -> S,
+) {
     let paused = || {
         let mut builder = runtime::Builder::new_current_thread();
         builder.enable_time().start_paused(true).build().unwrap()
     };
     System::with_tokio_rt(paused).block_on(async {
-        let world = World::start(key_retention).await;
+        let world = World::start(key_retention, bounds).await;
         story(world).await;
     });
 }
 
 impl World {
-    async fn start(key_retention: Duration) -> Self {
+    async fn start(key_retention: Duration, bounds: impl FnOnce(&mut DriveSettings)) -> Self {
         let started = Instant::now();
         let environment = Environment {
             clock: Arc::new(SimulatedClock { started }),
@@ -75,14 +87,20 @@ impl World {
             tasks: runtime::Handle::current(),
             watcher: Arc::new(Unwatched),
         };
-        let settings = DriveSettings {
+        let mut settings = DriveSettings {
             deadline: Duration::from_secs(25),
             lease: MINUTE,
-            in_flight_max: 1_000,
+            admission: AdmissionBounds {
+                places_max: 1_000,
+                seats_max: 256,
+            },
+            queue_wait: QUEUE_WAIT,
+            begins_waiting_max: 1_000,
             provider_calls_max: 100,
             batch_rows_max: 64,
             shards: 0,
         };
+        bounds(&mut settings);
         let system = ActorSystem::start(dependencies, settings).await.unwrap();
         let payments = system.payments();
         Self {

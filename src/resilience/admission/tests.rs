@@ -97,32 +97,11 @@ fn a_duplicate_is_let_in_even_when_its_tenant_may_not_grow() {
 fn a_closed_house_lets_nobody_in_and_those_inside_leave_as_they_like() {
     let gate = gate(5, 5);
     let inside = gate.admit(1, (1, 0)).unwrap();
-    gate.clone().close();
+    gate.close();
     assert_eq!(gate.admit(1, (1, 0)).unwrap_err(), NotAdmitted::Closed);
     assert_eq!(gate.admit(2, (2, 0)).unwrap_err(), NotAdmitted::Closed);
     drop(inside);
     assert_eq!(gate.in_flight(), 0);
-}
-
-#[test]
-fn whoever_comes_at_once_from_many_threads_stays_within_the_bounds() {
-    let gate = gate(40, 4);
-    std::thread::scope(|scope| {
-        for tenant in 0..4 {
-            let gate = &gate;
-            scope.spawn(move || {
-                for round in 0..2_000_u16 {
-                    let permit = gate.admit(tenant, (tenant, round % 30));
-                    assert!(gate.in_flight() <= 40);
-                    let again = gate.admit(tenant, (tenant, round % 7));
-                    drop(permit);
-                    drop(again);
-                }
-            });
-        }
-    });
-    let house = held(&gate.house);
-    assert!(house.places.is_empty() && house.tenants.is_empty());
 }
 
 #[derive(Clone, Copy, Debug)]
