@@ -18,10 +18,12 @@ const FLOORS: [&[&str]; 7] = [
 const TOP: &str = "cli";
 
 /// A crate, and the one place that may name it.
-const KNOWN_ONLY_TO: [(&str, &str); 6] = [
+const KNOWN_ONLY_TO: [(&str, &str); 8] = [
     ("diesel", "store"),
     ("diesel_async", "store"),
     ("actix_web", "http"),
+    ("actix_http", "http"),
+    ("actix_server", "http"),
     ("hyper", "sandbox"),
     ("reqwest", "provider/stripe"),
     ("clap", "cli"),

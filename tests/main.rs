@@ -6,6 +6,7 @@ mod cli;
 mod contract;
 mod harness;
 mod house;
+mod overload;
 mod sandbox;
 mod simulation;
 mod store;

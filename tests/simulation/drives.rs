@@ -365,22 +365,6 @@ fn writes_of_many_payments_share_batches() {
 }
 
 #[test]
-fn more_than_fits_is_turned_away_with_nothing_recorded() {
-    simulate(|world| async move {
-        let keys: Vec<_> = (0..1_001).map(|n| format!("k{n}")).collect();
-        (0..1_001).for_each(|_| world.provider.then(Duration::from_secs(1), approved()));
-        let replies = futures_util::future::join_all(keys.iter().map(|key| world.pay(key))).await;
-        let mut overloaded = keys
-            .iter()
-            .zip(replies)
-            .filter(|(_, reply)| matches!(reply, Err(Refusal::Overloaded)));
-        let (key, _) = overloaded.next().unwrap();
-        assert!(world.store.rows(key).is_none());
-        assert!(overloaded.next().is_none());
-    });
-}
-
-#[test]
 fn a_stopping_server_finishes_what_runs_and_begins_no_further_attempt() {
     simulate(|world| async move {
         world.provider.then(

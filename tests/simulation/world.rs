@@ -18,7 +18,7 @@ use oncepay::{
     environment::{Clock, Environment, Randomness},
     lookups::MemoryLookups,
     payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Scope, Timestamp},
-    resilience::Backoff,
+    resilience::{AdmissionBounds, Backoff},
     telemetry::Metrics,
 };
 use tokio::{runtime, time::Instant};
@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 use super::{model_store::ModelStore, scripted_provider::ScriptedProvider};
 
+/// How long an intent may wait for the store.
+pub(super) const QUEUE_WAIT: Duration = Duration::from_secs(2);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -54,23 +56,36 @@ pub(super) fn simulate_with<S: Future<Output = ()>>(
     key_retention: Duration,
     story: impl FnOnce(World) -> S,
 ) {
-    simulate_routed(key_retention, &["scripted"], UNRECOVERED, story);
+    simulate_as(key_retention, &["scripted"], |_| {}, story);
 }
 
 /// As [`simulate`], with a recovery that sweeps.
 pub(super) fn simulate_recovering<S: Future<Output = ()>>(story: impl FnOnce(World) -> S) {
-    simulate_routed(DAY, &["scripted"], SWEPT, story);
+    simulate_as(DAY, &["scripted"], sweeping, story);
 }
 
-/// As [`simulate`], with two providers, of which the first is preferred.
+/// As [`simulate_recovering`], with two providers, of which the first is preferred.
 pub(super) fn simulate_two<S: Future<Output = ()>>(story: impl FnOnce(World) -> S) {
-    simulate_routed(DAY, &["scripted", "second"], SWEPT, story);
+    simulate_as(DAY, &["scripted", "second"], sweeping, story);
 }
 
-fn simulate_routed<S: Future<Output = ()>>(
+fn sweeping(settings: &mut DriveSettings) {
+    settings.recovery.sweep_every = SWEPT;
+}
+
+/// As [`simulate_with`], with other bounds.
+pub(super) fn simulate_bounded<S: Future<Output = ()>>(
+    key_retention: Duration,
+    bounds: impl FnOnce(&mut DriveSettings),
+    story: impl FnOnce(World) -> S,
+) {
+    simulate_as(key_retention, &["scripted"], bounds, story);
+}
+
+fn simulate_as<S: Future<Output = ()>>(
     key_retention: Duration,
     routing: &[&str],
-    sweep_every: Duration,
+    bounds: impl FnOnce(&mut DriveSettings),
     story: impl FnOnce(World) -> S,
 ) {
     let routing = routing.iter().map(|name| (*name).to_owned()).collect();
@@ -79,13 +94,17 @@ fn simulate_routed<S: Future<Output = ()>>(
         builder.enable_time().start_paused(true).build().unwrap()
     };
     System::with_tokio_rt(paused).block_on(async {
-        let world = World::start(key_retention, routing, sweep_every).await;
+        let world = World::start(key_retention, routing, bounds).await;
         story(world).await;
     });
 }
 
 impl World {
-    async fn start(key_retention: Duration, routing: Vec<String>, sweep_every: Duration) -> Self {
+    async fn start(
+        key_retention: Duration,
+        routing: Vec<String>,
+        bounds: impl FnOnce(&mut DriveSettings),
+    ) -> Self {
         let started = Instant::now();
         let environment = Environment {
             clock: Arc::new(SimulatedClock { started }),
@@ -108,15 +127,20 @@ impl World {
             tasks: runtime::Handle::current(),
             watcher: Arc::new(Unwatched),
         };
-        let settings = DriveSettings {
+        let mut settings = DriveSettings {
             deadline: Duration::from_secs(25),
             lease: MINUTE,
-            in_flight_max: 1_000,
+            admission: AdmissionBounds {
+                places_max: 1_000,
+                seats_max: 256,
+            },
+            queue_wait: QUEUE_WAIT,
+            begins_waiting_max: 1_000,
             provider_calls_max: 100,
             batch_rows_max: 64,
             pending_ttl: Duration::from_secs(24 * 3_600),
             recovery: RecoverySettings {
-                sweep_every,
+                sweep_every: UNRECOVERED,
                 backoff: Backoff {
                     base: Duration::from_secs(1),
                     cap: Duration::from_secs(300),
@@ -126,6 +150,7 @@ impl World {
             },
             shards: 0,
         };
+        bounds(&mut settings);
         let system = ActorSystem::start(dependencies, settings).await.unwrap();
         let payments = system.payments();
         Self {
