@@ -18,6 +18,8 @@ pub(in crate::cli) enum DrillError {
         #[source]
         source: io::Error,
     },
+    #[error("there is no port for the way to the database")]
+    Gate(#[source] io::Error),
     #[error("`oncepay {command}` cannot be started")]
     Spawn {
         command: &'static str,

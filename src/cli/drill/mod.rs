@@ -6,6 +6,7 @@
 
 mod api;
 mod error;
+mod gate;
 mod judge;
 mod ledger;
 mod process;

@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::DrillError,
+    gate::Way,
     judge::{Finding, judge, strays},
     ledger::Ledger,
     provider::Provider,
-    scenario::{Disturbance, FAULTS_LAST_MAX, KillMoment, Scenario},
+    scenario::{CLOSED_FOR, Disturbance, FAULTS_LAST_MAX, KillMoment, Scenario},
     stage::{Phase, Stage},
+    throw_away::ThrowAway,
     traffic::{Ended, Plan},
     world::World,
 };
@@ -125,12 +127,15 @@ async fn make_trouble(
     scenario: &Scenario,
     all_paid: &CancellationToken,
 ) -> Result<Trouble, DrillError> {
-    let mut kills = None;
+    let mut times_made = None;
     match scenario.disturbance {
         Disturbance::KillServer { times, moment } => {
-            kills = Some(kill_server(world, times, moment, all_paid).await?);
+            times_made = Some(kill_server(world, times, moment, all_paid).await?);
         }
-        Disturbance::None | Disturbance::Database | Disturbance::Redis => {
+        Disturbance::Database { times, way } => {
+            times_made = Some(close_the_way(world, times, way, all_paid).await?);
+        }
+        Disturbance::None | Disturbance::Redis => {
             tokio::select! {
                 () = sleep(FAULTS_LAST_MAX) => {}
                 () = all_paid.cancelled() => {}
@@ -140,7 +145,7 @@ async fn make_trouble(
     let strikes = world.provider.clear_faults().await?;
     let has_faults = !scenario.faults.rules.is_empty();
     Ok(Trouble {
-        struck: kills.or(has_faults.then_some(strikes)),
+        struck: times_made.or(has_faults.then_some(strikes)),
         over: Instant::now(),
     })
 }
@@ -153,27 +158,54 @@ async fn kill_server(
     all_paid: &CancellationToken,
 ) -> Result<u64, DrillError> {
     let mut kills = 0;
-    for _ in 0..times {
-        let before = progress(&world.provider, moment).await?;
-        let more = async {
-            // Two, so that one of them is seldom answered already.
-            while progress(&world.provider, moment).await? < before + 2 {
-                sleep(LOOK_AGAIN).await;
-            }
-            Ok::<_, DrillError>(())
-        };
-        tokio::select! {
-            more = more => more?,
-            () = all_paid.cancelled() => return Ok(kills),
-        }
-        let Some(own) = &mut world.own else {
-            return Ok(kills);
-        };
+    while kills < times.into() && are_under_way(world, moment, all_paid).await? {
+        let Some(own) = &mut world.own else { break };
         let at = own.replace_server().await?;
         world.api.moved_to(at);
         kills += 1;
     }
     Ok(kills)
+}
+
+/// Closes the way to the database while calls are under way, so that intents and outcomes meet it;
+/// gives how often it did.
+async fn close_the_way(
+    world: &World,
+    times: u32,
+    way: Way,
+    all_paid: &CancellationToken,
+) -> Result<u64, DrillError> {
+    let mut closings = 0;
+    let gate = world.own.as_ref().and_then(ThrowAway::gate);
+    let moment = KillMoment::BeforeTheCharge;
+    while closings < times.into() && are_under_way(world, moment, all_paid).await? {
+        let Some(gate) = gate else { break };
+        gate.set(way);
+        sleep(CLOSED_FOR).await;
+        gate.set(Way::Open);
+        closings += 1;
+    }
+    Ok(closings)
+}
+
+/// Waits until it is the moment; false when nobody pays any more.
+async fn are_under_way(
+    world: &World,
+    moment: KillMoment,
+    all_paid: &CancellationToken,
+) -> Result<bool, DrillError> {
+    let before = progress(&world.provider, moment).await?;
+    let more = async {
+        // Two, so that one of them is seldom answered already.
+        while progress(&world.provider, moment).await? < before + 2 {
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok::<_, DrillError>(true)
+    };
+    tokio::select! {
+        more = more => more,
+        () = all_paid.cancelled() => Ok(false),
+    }
 }
 
 /// What grows while calls are under way in which it is the moment.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::gate::Way;
 use crate::sandbox::FaultKind;
 
 /// A row of the drill.
@@ -63,8 +64,11 @@ pub(super) enum Disturbance {
         times: u32,
         moment: KillMoment,
     },
-    /// Something between the server and its database.
-    Database,
+    /// The way between the server and its database is closed for a while, so often.
+    Database {
+        times: u32,
+        way: Way,
+    },
     /// Something between the server and Redis.
     Redis,
 }
@@ -81,9 +85,18 @@ pub(super) enum KillMoment {
 /// How long faults last at most: afterwards the provider heals, and everything must settle.
 pub(super) const FAULTS_LAST_MAX: Duration = Duration::from_secs(6);
 
+/// How long the way to the database stays closed.
+pub(super) const CLOSED_FOR: Duration = Duration::from_secs(2);
+
 const NEAR: (u32, u32) = (10, 60);
 const QUIET: Faults = Faults {
     latency_ms: NEAR,
+    rules: &[],
+};
+
+/// So slow that there are calls under way at any time.
+const SLOW: Faults = Faults {
+    latency_ms: (300, 500),
     rules: &[],
 };
 
@@ -215,10 +228,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     disturbed(
         "killed_before",
         "the server is killed before the provider charges",
-        Faults {
-            latency_ms: (300, 500),
-            rules: &[],
-        },
+        SLOW,
         Disturbance::KillServer {
             times: KILLS,
             moment: KillMoment::BeforeTheCharge,
@@ -247,10 +257,22 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         Crowd::Surge { times: 10 },
     ),
     disturbed(
-        "database",
-        "the database cannot be reached",
-        QUIET,
-        Disturbance::Database,
+        "database_cut",
+        "the connections to the database are cut",
+        SLOW,
+        Disturbance::Database {
+            times: 3,
+            way: Way::Cut,
+        },
+    ),
+    disturbed(
+        "database_stalled",
+        "the database stops answering for a while",
+        SLOW,
+        Disturbance::Database {
+            times: 2,
+            way: Way::Stalled,
+        },
     ),
     disturbed(
         "redis",

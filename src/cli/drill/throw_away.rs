@@ -8,7 +8,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
-use super::{error::DrillError, process::Process};
+use super::{error::DrillError, gate::Gate, process::Process};
 use crate::{
     api_key::{KeyKind, PlainKey},
     environment::Environment,
@@ -21,6 +21,7 @@ pub(super) struct ThrowAway {
     server: Process,
     _sandbox: Process,
     settings: ServerSettings,
+    gate: Option<Gate>,
     folder: TempDir,
 }
 
@@ -61,11 +62,10 @@ impl ThrowAway {
         let path = folder.path().join(CONFIG_FILE);
         let config = config(&protocol, clients);
         std::fs::write(&path, config).map_err(|source| DrillError::Write { path, source })?;
+        let (gate, database_url) = way_to(database_url).await?;
         let settings = ServerSettings {
             key: PlainKey::mint(KeyKind::Merchant(Mode::Test), environment),
-            database_url: database_url
-                .cloned()
-                .unwrap_or_else(|| SecretString::from("sqlite://drill.db?mode=rwc")),
+            database_url,
         };
         let (server, at) = settings.start(folder.path()).await?;
         let reach = Reach {
@@ -77,9 +77,15 @@ impl ThrowAway {
             server,
             _sandbox: sandbox,
             settings,
+            gate,
             folder,
         };
         Ok((this, reach))
+    }
+
+    /// The gate before the database, if it has one.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// Kills the server and starts another over the same database; gives where that one listens.
@@ -92,6 +98,19 @@ impl ThrowAway {
         self.server = server;
         Ok(at)
     }
+}
+
+/// The URL by which the server reaches its database, and the gate that it leads through.
+async fn way_to(
+    database_url: Option<&SecretString>,
+) -> Result<(Option<Gate>, SecretString), DrillError> {
+    let Some(given) = database_url else {
+        return Ok((None, SecretString::from("sqlite://drill.db?mode=rwc")));
+    };
+    Ok(match Gate::before(given).await? {
+        Some((gate, through)) => (Some(gate), through),
+        None => (None, given.clone()),
+    })
 }
 
 impl ServerSettings {

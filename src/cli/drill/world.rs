@@ -109,16 +109,19 @@ impl World {
 
     /// Why a row cannot be run in this world, if it cannot.
     pub(super) fn lacks(&self, disturbance: Disturbance) -> Option<&'static str> {
-        match (disturbance, &self.own) {
-            (Disturbance::None, _) | (Disturbance::KillServer { .. }, Some(_)) => None,
-            (Disturbance::KillServer { .. }, None) => {
+        let own = self.own.as_ref();
+        match disturbance {
+            Disturbance::None => None,
+            Disturbance::KillServer { .. } if own.is_some() => None,
+            Disturbance::KillServer { .. } => {
                 Some("the server is not ours to kill; without --url it is")
             }
-            (Disturbance::Database, Some(_)) => Some(
-                "SQLite is a part of the server; with --database-url postgres://.. there is a way",
-            ),
-            (Disturbance::Database, None) => Some("the database is not ours to take away"),
-            (Disturbance::Redis, _) => Some("there is no Redis in this world"),
+            Disturbance::Database { .. } if own.is_some_and(|own| own.gate().is_some()) => None,
+            Disturbance::Database { .. } if own.is_some() => {
+                Some("it needs --database-url postgres://host/..; SQLite is a part of the server")
+            }
+            Disturbance::Database { .. } => Some("the database is not ours to take away"),
+            Disturbance::Redis => Some("there is no Redis in this world"),
         }
     }
 
