@@ -116,18 +116,11 @@ async fn a_throw_away_world_charges_once_and_leaves_nothing() {
     assert_eq!(table[0].join(" "), headings);
     // Two of 22 cards are declined.
     assert_eq!(table[1][..4], ["nothing fails", "22", "20", "20"]);
-    let twice = [
-        "the same request twice, at once and later",
-        "22",
-        "20",
-        "20",
-        "40x201 4x402",
-    ];
-    assert_eq!(table[2][..5], twice);
-    assert_eq!(
-        table[3][..5],
-        ["the provider declines", "22", "0", "0", "22x402"]
-    );
+    let twice = "the same request twice, at once and later";
+    assert_eq!(table[2][..4], [twice, "22", "20", "20"]);
+    assert!(table[2][4].contains("40x201"), "{:?}", table[2]);
+    assert_eq!(table[3][..4], ["the provider declines", "22", "0", "0"]);
+    assert!(table[3][4].contains("22x402"), "{:?}", table[3]);
     let refused = &table[4];
     assert_eq!(refused[0], "the provider refuses connections, then heals");
     assert!(refused[4].contains("x503"), "{refused:?}");

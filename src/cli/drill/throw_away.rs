@@ -141,17 +141,17 @@ filter = "error"
 
 [limits]
 in_flight_max = {in_flight_max}
-deadline_ms = 3000
-lease_s = 14
+deadline_ms = 5000
+lease_s = 16
 shutdown_timeout_s = 5
 
 [[providers]]
 name = "sandbox"
 url = "{provider}"
 secret = "drill"
-attempt_timeout_ms = 600
-connect_timeout_ms = 200
-key_retention_s = 24
+attempt_timeout_ms = 1000
+connect_timeout_ms = 500
+key_retention_s = 28
 "#
     )
 }
