@@ -44,7 +44,7 @@ struct State {
     vice: Vice,
     provider: String,
     http: Client,
-    /// Amount, payment method and first answer, by key; held while a key is worked on.
+    /// Status and payment of each key; held while one is worked on.
     known: tokio::sync::Mutex<HashMap<String, (u16, Value)>>,
     answers: Mutex<u32>,
 }

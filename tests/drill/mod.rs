@@ -132,6 +132,10 @@ async fn a_throw_away_world_charges_once_and_leaves_nothing() {
     for row in &table[1..5] {
         assert_eq!(row.last(), Some(&"once"), "{row:?}");
     }
+    // Not on a terminal: no bar, and a line for each row.
+    let told: Vec<_> = err(&drilled).lines().collect();
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert_eq!(told[1], "1/5 nothing fails: once");
     expect_nothing_left(&temporary);
 }
 

@@ -175,3 +175,58 @@ fn fate_of(status: u16) -> Fate {
         Fate::Failed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visit(key: &str, status: u16, ended: Instant) -> Visit {
+        let definite = Definite {
+            status,
+            body: b"{}".to_vec(),
+        };
+        let is_definite = [201, 402].contains(&status);
+        Visit {
+            wish: Wish {
+                key: key.to_owned(),
+                amount: 1,
+                payment_method: "pm_card_visa",
+            },
+            came: BTreeMap::from([(Came::Status(status), 1)]),
+            definite: is_definite.then_some(definite).into_iter().collect(),
+            payment_id: None,
+            ended,
+        }
+    }
+
+    #[tokio::test]
+    async fn visits_under_one_key_are_one_payment() {
+        let now = Instant::now();
+        let visits = vec![
+            visit("a", 201, now),
+            visit("a", 202, now),
+            visit("b", 402, now),
+        ];
+        let ledger = Ledger::of(visits);
+        assert_eq!(ledger.len(), 2);
+        let statuses: Vec<_> = ledger.came.keys().copied().collect();
+        assert_eq!(statuses, [201, 202, 402].map(Came::Status));
+        let fates: Vec<_> = ledger.payments.values().map(|entry| entry.fate).collect();
+        assert_eq!(fates, [Some(Fate::Succeeded), Some(Fate::Failed)]);
+        assert_eq!(ledger.decided().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn it_is_settled_when_the_last_payment_is_and_never_while_one_is_open() {
+        let (healed, second) = (Instant::now(), Duration::from_secs(1));
+        let visits = vec![visit("a", 201, healed + second), visit("b", 201, healed)];
+        assert_eq!(Ledger::of(visits).settled_after(healed), Some(second));
+        let before = healed + second;
+        assert_eq!(
+            Ledger::of(vec![visit("a", 201, healed)]).settled_after(before),
+            Some(Duration::ZERO)
+        );
+        let open = Ledger::of(vec![visit("a", 201, healed), visit("b", 202, healed)]);
+        assert_eq!(open.settled_after(healed), None);
+    }
+}
