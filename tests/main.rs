@@ -4,6 +4,7 @@
 
 mod cli;
 mod contract;
+mod drill;
 mod harness;
 mod house;
 mod overload;
