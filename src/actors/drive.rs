@@ -221,6 +221,7 @@ impl Drive<'_> {
                 kind: operation.kind,
                 target: None,
                 key: operation.route.key.clone(),
+                api_version: operation.route.api_version.clone(),
                 request: operation.route.request.clone(),
                 expected: Expected {
                     operation_id: operation.id,
