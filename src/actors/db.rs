@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    payment::{NewOperation, OperationChange, Standing},
+    payment::{Begun, NewFollowUp, NewOperation, OperationChange, Standing},
     store::{Store, WriteError},
     telemetry::{BatchKind, Metrics},
 };
@@ -24,11 +24,12 @@ use super::Supervised;
 /// Batches of one kind that may be on their way at once: while one commits, another is prepared.
 const BATCHES_IN_FLIGHT_MAX: usize = 2;
 
-type Results<'a> = BoxFuture<'a, Vec<Result<Standing, WriteError>>>;
-type Reply = oneshot::Sender<Result<Standing, WriteError>>;
+type Results<'a, A> = BoxFuture<'a, Vec<Result<A, WriteError>>>;
+type Reply<A> = oneshot::Sender<Result<A, WriteError>>;
 
 pub(crate) struct DbActor {
     begins: Lane<NewOperation>,
+    follow_ups: Lane<NewFollowUp, Begun>,
     changes: Lane<OperationChange>,
     shared: DbShared,
 }
@@ -41,6 +42,7 @@ pub(crate) struct DbShared {
     pub(crate) tasks: runtime::Handle,
     pub(crate) metrics: Arc<Metrics>,
     begin_slots: Arc<Semaphore>,
+    follow_up_slots: Arc<Semaphore>,
     change_slots: Arc<Semaphore>,
 }
 
@@ -58,21 +60,30 @@ impl DbShared {
             tasks,
             metrics,
             begin_slots: slots(),
+            follow_up_slots: slots(),
             change_slots: slots(),
         }
     }
 }
 
 /// Writes of one kind that wait for their batch.
-struct Lane<W> {
+struct Lane<W, A = Standing> {
     kind: BatchKind,
     slots: Arc<Semaphore>,
-    waiting: VecDeque<(W, Reply)>,
+    waiting: VecDeque<(W, Reply<A>)>,
 }
 
-impl<W> Lane<W> {
+impl<W, A> Lane<W, A> {
+    fn new(kind: BatchKind, slots: &Arc<Semaphore>) -> Self {
+        Self {
+            kind,
+            slots: Arc::clone(slots),
+            waiting: VecDeque::new(),
+        }
+    }
+
     /// The next batch, if one waits and may go now.
-    fn take(&mut self, rows_max: usize) -> Option<(OwnedSemaphorePermit, Vec<(W, Reply)>)> {
+    fn take(&mut self, rows_max: usize) -> Option<(OwnedSemaphorePermit, Vec<(W, Reply<A>)>)> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -84,19 +95,10 @@ impl<W> Lane<W> {
 
 impl DbActor {
     pub(crate) fn new(shared: DbShared) -> Self {
-        let begin_slots = Arc::clone(&shared.begin_slots);
-        let change_slots = Arc::clone(&shared.change_slots);
         Self {
-            begins: Lane {
-                kind: BatchKind::Begin,
-                slots: begin_slots,
-                waiting: VecDeque::new(),
-            },
-            changes: Lane {
-                kind: BatchKind::Change,
-                slots: change_slots,
-                waiting: VecDeque::new(),
-            },
+            begins: Lane::new(BatchKind::Begin, &shared.begin_slots),
+            follow_ups: Lane::new(BatchKind::Begin, &shared.follow_up_slots),
+            changes: Lane::new(BatchKind::Change, &shared.change_slots),
             shared,
         }
     }
@@ -109,6 +111,11 @@ impl DbActor {
                 store.change(rows)
             });
         }
+        while let Some(batch) = self.follow_ups.take(rows_max) {
+            self.write(self.follow_ups.kind, batch, context, |store, rows| {
+                store.begin_follow_ups(rows)
+            });
+        }
         while let Some(batch) = self.begins.take(rows_max) {
             self.write(self.begins.kind, batch, context, |store, rows| {
                 store.begin(rows)
@@ -116,12 +123,12 @@ impl DbActor {
         }
     }
 
-    fn write<W: Send + 'static>(
+    fn write<W: Send + 'static, A: Send + 'static>(
         &self,
         kind: BatchKind,
-        (slot, batch): (OwnedSemaphorePermit, Vec<(W, Reply)>),
+        (slot, batch): (OwnedSemaphorePermit, Vec<(W, Reply<A>)>),
         context: &Context<Self>,
-        write: fn(&dyn Store, Vec<W>) -> Results<'_>,
+        write: fn(&dyn Store, Vec<W>) -> Results<'_, A>,
     ) {
         let (store, metrics) = (
             Arc::clone(&self.shared.store),
@@ -129,7 +136,7 @@ impl DbActor {
         );
         let this = context.address();
         self.shared.tasks.spawn(async move {
-            let (rows, replies): (Vec<W>, Vec<Reply>) = batch.into_iter().unzip();
+            let (rows, replies): (Vec<W>, Vec<Reply<A>>) = batch.into_iter().unzip();
             let (count, started) = (rows.len(), Instant::now());
             let results = write(store.as_ref(), rows).await;
             metrics.store.written(kind, count, started.elapsed());
@@ -170,13 +177,26 @@ impl Handler<Pump> for DbActor {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Write<W: Send + 'static>(W, Reply);
+struct Write<W: Send + 'static, A: Send + 'static = Standing>(W, Reply<A>);
 
 impl Handler<Write<NewOperation>> for DbActor {
     type Result = ();
 
     fn handle(&mut self, Write(intent, reply): Write<NewOperation>, context: &mut Context<Self>) {
         self.begins.waiting.push_back((intent, reply));
+        self.pump(context);
+    }
+}
+
+impl Handler<Write<NewFollowUp, Begun>> for DbActor {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        Write(intent, reply): Write<NewFollowUp, Begun>,
+        context: &mut Context<Self>,
+    ) {
+        self.follow_ups.waiting.push_back((intent, reply));
         self.pump(context);
     }
 }
@@ -207,15 +227,20 @@ impl Db {
         written(self.0.addr(), intent).await
     }
 
+    pub(crate) async fn begin_follow_up(&self, intent: NewFollowUp) -> Result<Begun, WriteError> {
+        written(self.0.addr(), intent).await
+    }
+
     pub(crate) async fn change(&self, change: OperationChange) -> Result<Standing, WriteError> {
         written(self.0.addr(), change).await
     }
 }
 
-async fn written<W>(actor: Addr<DbActor>, write: W) -> Result<Standing, WriteError>
+async fn written<W, A>(actor: Addr<DbActor>, write: W) -> Result<A, WriteError>
 where
     W: Send + 'static,
-    DbActor: Handler<Write<W>>,
+    A: Send + 'static,
+    DbActor: Handler<Write<W, A>>,
 {
     let (reply, result) = oneshot::channel();
     // A closed mailbox drops the reply, which says the same and less ambiguously.

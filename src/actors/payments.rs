@@ -17,58 +17,10 @@ use super::{
     drive::{Conclusion, Progress},
     key::{Join, Joined},
     key_router::KeyRouter,
+    order::{Order, Patience, Refusal, Reply},
     system::DriveContext,
 };
-use crate::payment::{Answer, Canonical, CreatePayment, Mode, PaymentView, RequestId, Scope};
-
-/// One request for a payment, on its way through the actors.
-#[derive(Debug)]
-pub struct Order {
-    pub scope: Scope,
-    pub request: CreatePayment,
-    pub canonical: Canonical,
-    pub request_id: RequestId,
-    /// When the operation must have an answer, however little that says.
-    pub deadline: Instant,
-}
-
-/// How long a client waits for a definite answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    UntilTheDeadline,
-    AtMost(Duration),
-}
-
-/// The answer to a request that names an operation.
-#[derive(Debug)]
-pub enum Reply {
-    Settled {
-        answer: Answer,
-        /// Whether the operation had been begun by another request.
-        replayed: bool,
-    },
-    /// Recorded, and not settled yet.
-    Processing(Box<PaymentView>),
-    /// Certainly not charged: the key may be used again for the same request.
-    Pending(Box<PaymentView>),
-}
-
-/// Why a request got no answer of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("the key belongs to another request")]
-    KeyReused,
-    #[error("more work than this server takes")]
-    Overloaded,
-    #[error("no provider is configured for {0} payments")]
-    NoProvider(Mode),
-    #[error("the store was not reached")]
-    StoreUnavailable,
-    #[error("the request may have been recorded")]
-    OutcomeUnknown,
-    #[error("a defect of this server")]
-    Internal,
-}
+use crate::payment::{PaymentView, Resource, Scope, Standing};
 
 /// The payments of this process. Cheap to clone.
 #[derive(Clone)]
@@ -93,13 +45,13 @@ impl Payments {
         Instant::now() + self.context.settings.deadline
     }
 
-    /// Makes the payment of `order`, or finds the one that its key stands for, and waits for its
+    /// Begins the operation of `order`, or finds the one that its key stands for, and waits for its
     /// definite answer as long as `patience` allows. Dropping the future changes nothing for the
     /// payment.
     ///
     /// # Errors
     /// [`Refusal`], which says what is known of the operation.
-    pub async fn create(&self, order: Order, patience: Patience) -> Result<Reply, Refusal> {
+    pub async fn submit(&self, order: Order, patience: Patience) -> Result<Reply, Refusal> {
         if let Some(settled) = self.context.lookups.get(&order.scope).await {
             return match settled.fingerprint.matches(&order.canonical) {
                 Ok(true) => Ok(Reply::Settled {
@@ -174,9 +126,7 @@ impl Joined {
                     .await
                     .map(|now| now.map(|now| now.clone()))
                 {
-                    Ok(Ok(Progress::Recorded(payment))) => {
-                        Ok(Reply::Processing(Box::new(PaymentView::of(&payment))))
-                    }
+                    Ok(Ok(Progress::Recorded(standing))) => Ok(processing(&standing)),
                     Ok(Ok(Progress::Done(conclusion))) => concluded(&conclusion, started),
                     Ok(Ok(Progress::Starting) | Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
                 }
@@ -203,8 +153,15 @@ fn concluded(conclusion: &Conclusion, started: bool) -> Result<Reply, Refusal> {
             answer: answer.clone(),
             replayed: !(started && *driven),
         }),
-        Conclusion::Released(payment) => Ok(Reply::Pending(Box::new(PaymentView::of(payment)))),
-        Conclusion::InDoubt(payment) => Ok(Reply::Processing(Box::new(PaymentView::of(payment)))),
-        Conclusion::Refused(refusal) => Err(*refusal),
+        Conclusion::Released(standing) => {
+            Ok(Reply::Pending(Box::new(PaymentView::of(&standing.payment))))
+        }
+        Conclusion::InDoubt(standing) => Ok(processing(standing)),
+        Conclusion::Refused(refusal) => Err(refusal.clone()),
     }
+}
+
+fn processing(standing: &Standing) -> Reply {
+    let resource = Resource::of(&standing.operation, &standing.payment);
+    Reply::Processing(Box::new(resource))
 }

@@ -7,10 +7,11 @@ use tokio::{runtime, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    GiveUp, Payments,
+    GiveUp, Payments, RecoverySettings, Supervised,
     db::{Db, DbActor, DbShared},
     key_router::KeyRouter,
     provider::{ProviderActor, ProviderHandle, ProviderShared},
+    recovery::RecoveryActor,
     supervisor::{ArbiterGone, supervise},
 };
 use crate::{
@@ -59,6 +60,9 @@ pub struct DriveSettings {
     pub provider_calls_max: usize,
     /// Rows of one batch.
     pub batch_rows_max: usize,
+    /// How long a released operation waits for its client before it expires.
+    pub pending_ttl: Duration,
+    pub recovery: RecoverySettings,
     /// KeyRouters, each with an arbiter of its own; 0 runs every actor on the current arbiter, as a
     /// simulation needs it.
     pub shards: usize,
@@ -88,8 +92,30 @@ pub(crate) struct Route {
 impl DriveContext {
     /// Where a new payment of that mode goes.
     pub(crate) fn route_for(&self, mode: Mode) -> Option<&Route> {
-        let mut routes = self.routing.iter().filter_map(|name| self.routes.get(name));
+        self.route_beside(mode, &[])
+    }
+
+    /// Where a payment of that mode may go that none of `refused_by` was sent.
+    pub(crate) fn route_beside(&self, mode: Mode, refused_by: &[String]) -> Option<&Route> {
+        let untried = |name: &&String| !refused_by.contains(name);
+        let mut routes =
+            (self.routing.iter().filter(untried)).filter_map(|name| self.routes.get(name));
         routes.find(|route| route.provider.profile().serves(mode))
+    }
+
+    /// How many providers one drive may turn to.
+    pub(crate) fn routes_max(&self) -> usize {
+        self.routes.len().max(1)
+    }
+
+    /// The names of all providers, retired ones too.
+    pub(crate) fn provider_names(&self) -> impl Iterator<Item = &str> {
+        self.routes.keys().map(String::as_str)
+    }
+
+    /// Where operations in doubt may be settled now.
+    pub(crate) fn recoverable_providers(&self) -> Vec<String> {
+        self.routes.keys().cloned().collect()
     }
 
     /// Where a recorded operation was bound to; `None` when that provider is not configured any
@@ -103,6 +129,8 @@ impl DriveContext {
 /// The running actors.
 pub struct ActorSystem {
     payments: Payments,
+    /// An actor lives as long as somebody has its address.
+    _recovery: Supervised<RecoveryActor>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -195,6 +223,14 @@ impl ActorSystem {
             );
             shards.push(router.await?);
         }
+        let recovering = Arc::clone(&context);
+        let recovery = supervise(
+            "recovery",
+            arbiters.next(),
+            Arc::clone(&watcher),
+            move || RecoveryActor::new(Arc::clone(&recovering)),
+        );
+        let recovery = recovery.await?;
         let admission = Arc::new(Semaphore::new(settings.in_flight_max));
         let payments = Payments {
             context,
@@ -203,6 +239,7 @@ impl ActorSystem {
         };
         Ok(Self {
             payments,
+            _recovery: recovery,
             arbiters: arbiters.started,
         })
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::in_one_line;
 use crate::{
-    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp},
+    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp, RecoverySettings},
     config::Config,
     environment::Environment,
     http::{self, HttpDependencies, HttpSettings},
@@ -24,6 +24,7 @@ use crate::{
         Provider,
         stripe::{StripeProvider, StripeSettings},
     },
+    resilience::Backoff,
     sandbox::{Sandbox, SandboxConfig, SandboxError},
     store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
@@ -190,6 +191,16 @@ pub(super) async fn serve(
         in_flight_max: limits.in_flight_max as usize,
         provider_calls_max: limits.provider_calls_max as usize,
         batch_rows_max: limits.batch_rows_max as usize,
+        pending_ttl: limits.pending_ttl(),
+        recovery: RecoverySettings {
+            sweep_every: config.recovery.sweep_every(),
+            backoff: Backoff {
+                base: config.recovery.backoff_base(),
+                cap: config.recovery.backoff_max(),
+            },
+            at_once_max: config.recovery.at_once_max,
+            alarm_after: config.recovery.alarm_after(),
+        },
         shards: cores,
     };
     let actors = ActorSystem::start(dependencies, settings).await?;

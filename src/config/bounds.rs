@@ -26,6 +26,18 @@ impl Config {
             limits.shutdown_timeout_s,
             0..=600,
         )?;
+        within("limits.pending_ttl_s", limits.pending_ttl_s, 1..=2_592_000)?;
+        let recovery = &self.recovery;
+        let setting = |name: &str| format!("recovery.{name}");
+        for (name, value, bounds) in [
+            ("sweep_every_ms", recovery.sweep_every_ms, 100..=60_000),
+            ("backoff_base_ms", recovery.backoff_base_ms, 10..=60_000),
+            ("backoff_max_s", recovery.backoff_max_s, 1..=3_600),
+            ("at_once_max", recovery.at_once_max, 1..=1_024),
+            ("alarm_after_s", recovery.alarm_after_s, 1..=604_800),
+        ] {
+            within(&setting(name), value, bounds)?;
+        }
         within("limits.batch_rows_max", limits.batch_rows_max, 1..=4_096)?;
         within(
             "limits.provider_calls_max",

@@ -21,6 +21,9 @@ pub struct LimitsConfig {
     pub lease_s: u32,
     /// How long a stop waits for what is under way, in seconds: 0 to 600. Default: 30.
     pub shutdown_timeout_s: u32,
+    /// How long a payment that was certainly not sent waits for its client before it expires, in
+    /// seconds: 1 to 2,592,000. Default: 86,400.
+    pub pending_ttl_s: u32,
     /// Rows that one transaction writes, at most: 1 to 4,096. Default: 256.
     pub batch_rows_max: u32,
     /// Calls to one provider at once: 1 to 65,536. Default: 512.
@@ -35,6 +38,7 @@ impl Default for LimitsConfig {
             deadline_ms: 25_000,
             lease_s: 60,
             shutdown_timeout_s: 30,
+            pending_ttl_s: 86_400,
             batch_rows_max: 256,
             provider_calls_max: 512,
         }
@@ -48,6 +52,10 @@ impl LimitsConfig {
 
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_s.into())
+    }
+
+    pub fn pending_ttl(&self) -> Duration {
+        Duration::from_secs(self.pending_ttl_s.into())
     }
 
     pub fn shutdown_timeout(&self) -> Duration {

@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod provider;
 mod read;
+mod recovery;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -30,6 +31,7 @@ pub use layers::Source;
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use provider::{BUILT_IN_SANDBOX, ProviderConfig, SIMPLE_PROVIDER, SandboxConfig};
+pub use recovery::RecoveryConfig;
 
 /// The settings of one process, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,6 +69,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// What bounds the work and the waiting, table `[limits]`.
     pub limits: LimitsConfig,
+    /// How what was left behind is settled, table `[recovery]`.
+    pub recovery: RecoveryConfig,
     /// Threads that serve HTTP: 1 to 256. Default: one for each core.
     pub http_workers: Option<u16>,
     /// What is logged, table `[log]`.
@@ -91,6 +95,7 @@ impl Default for Config {
             routing: Vec::new(),
             sandbox: SandboxConfig::default(),
             limits: LimitsConfig::default(),
+            recovery: RecoveryConfig::default(),
             http_workers: None,
             log: LogConfig::default(),
             bootstrap: BootstrapKeys::default(),

@@ -16,8 +16,8 @@ use super::{
     server::HttpState,
 };
 use crate::{
-    actors::{Order, Reply},
-    payment::{Answer, Capture, CreatePayment, Money, PaymentView, Scope},
+    actors::{Order, Reply, Request},
+    payment::{Answer, Capture, CreatePayment, Money, Resource, Scope},
 };
 
 /// Bounds of the texts, in characters; those of the metadata are Stripe's.
@@ -47,7 +47,7 @@ pub(super) async fn create_payment(
     state.metrics.http.payment_answered(code);
     match reply? {
         Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
-        Reply::Processing(payment) => Ok(processing(&payment)),
+        Reply::Processing(resource) => Ok(processing(&resource)),
         Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
     }
 }
@@ -70,11 +70,11 @@ async fn reply(
             key,
         },
         canonical: request.canonical(),
-        request,
+        request: Request::Create(request),
         request_id: request_id(http).unwrap_or_else(|| state.environment.new_id()),
         deadline,
     };
-    Ok(state.payments.create(order, patience).await?)
+    Ok(state.payments.submit(order, patience).await?)
 }
 
 /// The request that a body holds, or everything that is wrong with it.
@@ -140,10 +140,10 @@ fn settled(answer: Answer, replayed: bool) -> HttpResponse {
     response.body(answer.body)
 }
 
-fn processing(payment: &PaymentView) -> HttpResponse {
+fn processing(resource: &Resource) -> HttpResponse {
     HttpResponse::Accepted()
-        .insert_header((LOCATION, payment.path()))
+        .insert_header((LOCATION, resource.path()))
         .insert_header((RETRY_AFTER, 1))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .json(payment)
+        .json(resource)
 }

@@ -13,7 +13,7 @@ use tracing::error;
 
 use crate::{
     actors::Refusal,
-    payment::{FieldError, PaymentView, Problem, ProblemCode, RequestId},
+    payment::{FieldError, Inadmissible, PaymentView, Problem, ProblemCode, RequestId},
     store::ReadError,
 };
 
@@ -59,6 +59,25 @@ impl Refused {
         Self {
             problem: Box::new(refused.problem.with_payment(payment)),
             ..refused
+        }
+    }
+
+    /// The payment does not allow what was asked for; nothing was recorded.
+    fn inadmissible(inadmissible: Inadmissible) -> Self {
+        let detail = format!("{inadmissible}.");
+        let (code, payment) = match inadmissible {
+            Inadmissible::NoSuchPayment => return Self::not_found(),
+            Inadmissible::InProgress { payment, .. } => (ProblemCode::OperationInProgress, payment),
+            Inadmissible::IllegalState { payment, .. } => (ProblemCode::IllegalState, payment),
+            Inadmissible::AmountExceeds { payment, .. } => {
+                (ProblemCode::AmountExceedsAvailable, payment)
+            }
+        };
+        let problem = Problem::new(code, detail).with_payment(PaymentView::of(&payment));
+        Self {
+            problem: Box::new(problem),
+            retry_after_s: (code == ProblemCode::OperationInProgress).then_some(1),
+            allow: None,
         }
     }
 
@@ -137,6 +156,7 @@ impl From<Refusal> for Refused {
                 ProblemCode::IdempotencyKeyReused,
                 ProblemCode::IdempotencyKeyReused.help(),
             ),
+            Refusal::Inadmissible(inadmissible) => Self::inadmissible(*inadmissible),
             Refusal::Overloaded => {
                 Self::new(ProblemCode::Overloaded, ProblemCode::Overloaded.help()).retry_after(1)
             }

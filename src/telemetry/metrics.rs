@@ -1,11 +1,14 @@
 //! All that is counted, and its text for Prometheus. Start reading at [`Metrics`].
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 use super::{HttpMetrics, ProviderMetrics, StoreMetrics};
@@ -55,7 +58,18 @@ pub struct ActorMetrics {
     pub key_actors_alive: Gauge,
     /// Operations that were admitted and are not done (`oncepay_operations_in_flight`).
     pub operations_in_flight: Gauge,
+    /// Operations in doubt that recovery settled (`oncepay_operations_recovered_total`).
+    pub recovered: Counter,
+    /// Released operations whose client did not come back (`oncepay_operations_expired_total`).
+    pub expired: Counter,
     restarts: Family<ActorLabels, Counter>,
+    in_doubt: Family<DoubtLabels, Gauge>,
+    in_doubt_age: Family<DoubtLabels, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DoubtLabels {
+    provider: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -68,7 +82,11 @@ impl ActorMetrics {
         let metrics = Self {
             key_actors_alive: Gauge::default(),
             operations_in_flight: Gauge::default(),
+            recovered: Counter::default(),
+            expired: Counter::default(),
             restarts: Family::default(),
+            in_doubt: Family::default(),
+            in_doubt_age: Family::default(),
         };
         registry.register(
             "key_actors_alive",
@@ -81,11 +99,43 @@ impl ActorMetrics {
             metrics.operations_in_flight.clone(),
         );
         registry.register(
+            "operations_recovered",
+            "Operations in doubt that were settled without their client",
+            metrics.recovered.clone(),
+        );
+        registry.register(
+            "operations_expired",
+            "Released operations whose client did not come back",
+            metrics.expired.clone(),
+        );
+        registry.register(
+            "operations_in_doubt",
+            "Operations that may have moved money without our knowing, as last counted",
+            metrics.in_doubt.clone(),
+        );
+        registry.register_with_unit(
+            "operations_in_doubt_oldest_age",
+            "How long the oldest of them has been in doubt",
+            Unit::Seconds,
+            metrics.in_doubt_age.clone(),
+        );
+        registry.register(
             "actor_restarts",
             "Actors that were started anew after a failure",
             metrics.restarts.clone(),
         );
         metrics
+    }
+
+    /// So many operations are in doubt at a provider, the oldest for so long
+    /// (`oncepay_operations_in_doubt`, `oncepay_operations_in_doubt_oldest_age_seconds`).
+    pub fn in_doubt(&self, provider: &str, count: i64, oldest_age: Duration) {
+        let labels = DoubtLabels {
+            provider: provider.to_owned(),
+        };
+        self.in_doubt.get_or_create(&labels).set(count);
+        let age = self.in_doubt_age.get_or_create(&labels);
+        age.set(oldest_age.as_secs_f64());
     }
 
     /// An actor was started anew (`oncepay_actor_restarts_total`).
@@ -96,8 +146,6 @@ impl ActorMetrics {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{provider::Outcome, telemetry::BatchKind};
 

@@ -4,5 +4,6 @@
 
 mod drives;
 mod model_store;
+mod recovery;
 mod scripted_provider;
 mod world;
