@@ -329,6 +329,7 @@ pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
     Call {
         kind: operation.kind,
         key: operation.route.key.clone(),
+        api_version: operation.route.api_version.clone(),
         request: operation.route.request.clone(),
         target: match operation.kind {
             OperationKind::Create => None,

@@ -315,6 +315,11 @@ fn a_provider_elsewhere_needs_a_secret_and_a_sandbox_beside_us_does_not() {
     );
     let alone = refusal(&[("ONCEPAY_PROVIDER_SECRET", "sk_test_1")], "");
     assert!(alone.contains("provider_url is not"), "{alone}");
+    let account = ("ONCEPAY_PROVIDER_ACCOUNT", "acct_1");
+    let alone = refusal(&[account], "");
+    assert!(alone.starts_with("provider_account is set"), "{alone}");
+    let declared = load(&[beside, account], "").unwrap();
+    assert_eq!(declared.providers[0].account.as_deref(), Some("acct_1"));
     assert!(refusal(&[beside], TWO).contains("both set"));
     let password = refusal(
         &[("ONCEPAY_PROVIDER_URL", "https://u:hidden@x.example")],
