@@ -4,6 +4,7 @@
 
 mod cli;
 mod contract;
+mod downstream_fails;
 mod harness;
 mod house;
 mod sandbox;

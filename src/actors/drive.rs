@@ -24,7 +24,7 @@ use crate::{
         OperationState, Origin, Payment, ProviderRoute, Standing, Verdict,
     },
     provider::{AuthorizeCall, Expected, Outcome, provider_key},
-    resilience::{Backoff, SendWindow},
+    resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
     store::WriteError,
 };
 
@@ -94,14 +94,18 @@ impl Drive<'_> {
         let Some(route) = self.context.route_for(self.order.scope.mode) else {
             return Conclusion::Refused(Refusal::NoProvider(self.order.scope.mode));
         };
+        let Some(room) = route.actor.reserve() else {
+            return Conclusion::Refused(Refusal::Overloaded);
+        };
         let asked = self.moment();
         let standing = match self.context.db.begin(self.intent(route)).await {
             Ok(standing) => standing,
             Err(error) => return Conclusion::Refused(refusal(error)),
         };
         if standing.applied {
-            return self.send(standing, asked).await;
+            return self.send(standing, asked, Some(room)).await;
         }
+        drop(room);
         match standing
             .operation
             .fingerprint
@@ -120,7 +124,7 @@ impl Drive<'_> {
                 answer,
                 driven: false,
             },
-            Followed::TakenOver(standing, asked) => self.send(*standing, asked).await,
+            Followed::TakenOver(standing, asked) => self.send(*standing, asked, None).await,
             Followed::StillOpen(payment) => Conclusion::InDoubt(*payment),
         }
     }
@@ -197,7 +201,12 @@ impl Drive<'_> {
     }
 
     /// Calls the provider for an operation that this drive holds since `asked`, and settles it.
-    async fn send(&self, standing: Standing, asked: (Instant, i64)) -> Conclusion {
+    async fn send(
+        &self,
+        standing: Standing,
+        asked: (Instant, i64),
+        room: Option<LimiterPermit>,
+    ) -> Conclusion {
         self.record(&standing.payment);
         let operation = &standing.operation;
         let Some(route) = self.context.route_of(&operation.route) else {
@@ -231,9 +240,11 @@ impl Drive<'_> {
                 first_attempt: !operation.in_doubt,
                 request_id: self.order.request_id,
             },
+            purpose: Purpose::Client,
             in_doubt: operation.in_doubt,
             window: SendWindow::opened(asked.0, asked.1, sendable.since(standing.now)),
-            deadline: self.order.deadline,
+            deadline: Deadline::at(self.order.deadline),
+            room,
         };
         match route.actor.call(job).await {
             Outcome::Approved(approval) => {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Supervised,
+    Providers, Supervised,
     drive::{Conclusion, Progress},
     key::{Join, Joined},
     key_router::KeyRouter,
@@ -88,6 +88,11 @@ impl fmt::Debug for Payments {
 }
 
 impl Payments {
+    /// The providers that payments go to.
+    pub fn providers(&self) -> Providers {
+        Providers::new(Arc::clone(&self.context))
+    }
+
     /// When an operation that is asked for now must have an answer.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.context.settings.deadline

@@ -10,7 +10,7 @@ use super::{
     GiveUp, Payments,
     db::{Db, DbActor, DbShared},
     key_router::KeyRouter,
-    provider::{ProviderActor, ProviderHandle, ProviderShared},
+    provider::{BreakerFeed, Gate, GateSettings, ProviderActor, ProviderHandle, ProviderShared},
     supervisor::{ArbiterGone, supervise},
 };
 use crate::{
@@ -55,8 +55,8 @@ pub struct DriveSettings {
     pub lease: Duration,
     /// Requests and operations in the house at once.
     pub in_flight_max: usize,
-    /// Calls under way at each provider.
-    pub provider_calls_max: usize,
+    /// What each provider's calls must pass.
+    pub gate: GateSettings,
     /// Rows of one batch.
     pub batch_rows_max: usize,
     /// KeyRouters, each with an arbiter of its own; 0 runs every actor on the current arbiter, as a
@@ -75,6 +75,8 @@ pub(crate) struct DriveContext {
     pub(crate) tasks: runtime::Handle,
     pub(crate) drives: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    /// What becomes of the providers' breakers.
+    pub(crate) feed: BreakerFeed,
     routes: BTreeMap<String, Route>,
     routing: Vec<String>,
 }
@@ -90,6 +92,19 @@ impl DriveContext {
     pub(crate) fn route_for(&self, mode: Mode) -> Option<&Route> {
         let mut routes = self.routing.iter().filter_map(|name| self.routes.get(name));
         routes.find(|route| route.provider.profile().serves(mode))
+    }
+
+    pub(crate) fn provider_names(&self) -> impl Iterator<Item = &str> {
+        self.routes.keys().map(String::as_str)
+    }
+
+    pub(crate) fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.get(name)
+    }
+
+    /// Whether new payments may go to that provider.
+    pub(crate) fn is_routed(&self, name: &str) -> bool {
+        self.routing.iter().any(|routed| routed == name)
     }
 
     /// Where a recorded operation was bound to; `None` when that provider is not configured any
@@ -149,6 +164,7 @@ impl ActorSystem {
         });
         let db = Db::new(db.await?);
 
+        let feed = BreakerFeed::new();
         let mut routes = BTreeMap::new();
         let for_providers = arbiters.next();
         for provider in dependencies.providers {
@@ -158,16 +174,23 @@ impl ActorSystem {
                 environment: environment.clone(),
                 tasks: tasks.clone(),
                 metrics: Arc::clone(&metrics),
-                calls: Arc::new(Semaphore::new(settings.provider_calls_max)),
+                gate: Gate::new(
+                    &name,
+                    settings.gate,
+                    environment.clone(),
+                    &metrics,
+                    feed.clone(),
+                ),
                 stopping: stopping.clone(),
             });
+            let owned = Arc::clone(&shared);
             let actor = supervise(
                 "provider",
                 for_providers.clone(),
                 Arc::clone(&watcher),
-                move || ProviderActor::new(Arc::clone(&shared)),
+                move || ProviderActor::new(Arc::clone(&owned)),
             );
-            let actor = ProviderHandle::new(actor.await?);
+            let actor = ProviderHandle::new(actor.await?, shared);
             routes.insert(name, Route { provider, actor });
         }
 
@@ -181,6 +204,7 @@ impl ActorSystem {
             tasks,
             drives: TaskTracker::new(),
             stopping,
+            feed,
             routes,
             routing: dependencies.routing,
         });

@@ -32,6 +32,14 @@ impl Config {
             limits.provider_calls_max,
             1..=65_536,
         )?;
+        within(
+            "limits.provider_calls_min",
+            limits.provider_calls_min,
+            1..=65_536,
+        )?;
+        self.check_breaker()?;
+        within("retry.budget_percent", self.retry.budget_percent, 0..=100)?;
+        within("retry.budget_per_s", self.retry.budget_per_s, 0..=1_000)?;
 
         for (place, provider) in self.providers.iter().enumerate() {
             let setting = |field: &str| format!("providers[{place}].{field}");
@@ -50,6 +58,39 @@ impl Config {
             within(&retention, provider.key_retention_s, 1..=86_400)?;
         }
         self.check_lease()
+    }
+
+    fn check_breaker(&self) -> Result<(), ConfigError> {
+        let breaker = &self.breaker;
+        for (field, value, bounds) in [
+            ("window_s", breaker.window_s, 1..=600),
+            ("calls_min", breaker.calls_min, 1..=100_000),
+            (
+                "failure_rate_percent",
+                breaker.failure_rate_percent,
+                1..=100,
+            ),
+            ("slow_rate_percent", breaker.slow_rate_percent, 1..=100),
+            ("slow_call_ms", breaker.slow_call_ms, 1..=60_000),
+            (
+                "consecutive_failures_max",
+                breaker.consecutive_failures_max,
+                1..=1_000,
+            ),
+            ("open_s", breaker.open_s, 1..=600),
+            ("open_max_s", breaker.open_max_s, breaker.open_s..=3_600),
+            ("half_open_permits", breaker.half_open_permits, 1..=100),
+        ] {
+            within(&format!("breaker.{field}"), value, bounds)?;
+        }
+        // A probe that is cut off by its own time limit must bring a result.
+        let attempts = self.providers.iter().map(|p| p.attempt_timeout_ms);
+        let least_s = attempts.max().unwrap_or(0) / 1_000 + 1;
+        within(
+            "breaker.half_open_max_s",
+            breaker.half_open_max_s,
+            least_s..=600,
+        )
     }
 
     /// Rule 13 of the protocol: nobody takes an operation over while its driver may still be at it.

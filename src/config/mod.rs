@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod provider;
 mod read;
+mod resilience;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -30,6 +31,7 @@ pub use layers::Source;
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use provider::{BUILT_IN_SANDBOX, ProviderConfig, SIMPLE_PROVIDER, SandboxConfig};
+pub use resilience::{BreakerConfig, RetryConfig};
 
 /// The settings of one process, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +65,10 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// What bounds the work and the waiting, table `[limits]`.
     pub limits: LimitsConfig,
+    /// When a provider is left alone, table `[breaker]`.
+    pub breaker: BreakerConfig,
+    /// How often a provider is asked again, table `[retry]`.
+    pub retry: RetryConfig,
     /// Threads that serve HTTP: 1 to 256. Default: one for each core.
     pub http_workers: Option<u16>,
     /// What is logged, table `[log]`.
@@ -86,6 +92,8 @@ impl Default for Config {
             routing: Vec::new(),
             sandbox: SandboxConfig::default(),
             limits: LimitsConfig::default(),
+            breaker: BreakerConfig::default(),
+            retry: RetryConfig::default(),
             http_workers: None,
             log: LogConfig::default(),
             bootstrap: BootstrapKeys::default(),

@@ -48,7 +48,12 @@ pub(super) async fn create_payment(
     match reply? {
         Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
         Reply::Processing(payment) => Ok(processing(&payment)),
-        Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
+        Reply::Pending(payment) => {
+            let wait = state.payments.providers().retry_after(payment.provider());
+            let seconds = wait.as_millis().div_ceil(1_000);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).max(1);
+            Err(Refused::pending(*payment).retry_after(seconds))
+        }
     }
 }
 

@@ -12,11 +12,13 @@ use std::{
 use actix::System;
 use oncepay::{
     actors::{
-        ActorSystem, Dependencies, DriveSettings, GiveUp, Order, Patience, Payments, Refusal, Reply,
+        ActorSystem, Dependencies, DriveSettings, GateSettings, GiveUp, Order, Patience, Payments,
+        Refusal, Reply,
     },
     environment::{Clock, Environment, Randomness},
     lookups::MemoryLookups,
     payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Scope, Timestamp},
+    resilience::LimiterSettings,
     telemetry::Metrics,
 };
 use tokio::{runtime, time::Instant};
@@ -79,7 +81,13 @@ impl World {
             deadline: Duration::from_secs(25),
             lease: MINUTE,
             in_flight_max: 1_000,
-            provider_calls_max: 100,
+            gate: GateSettings {
+                limiter: LimiterSettings {
+                    max: 100,
+                    ..LimiterSettings::default()
+                },
+                ..GateSettings::default()
+            },
             batch_rows_max: 64,
             shards: 0,
         };

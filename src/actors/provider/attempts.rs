@@ -1,27 +1,15 @@
-//! ProviderActor: owns the calls to one provider.
-//!
-//! A call runs in a task of its own and answers its driver itself, so that a crash of the actor
-//! loses no outcome. The actor decides before any side effect whether a call may begin.
+//! The attempts of one job. Start reading at [`Attempts::run`].
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message};
-use tokio::{
-    runtime,
-    sync::{Semaphore, oneshot},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
 
+use super::{Job, ProviderShared, gate::Passage, reply::Footprint};
 use crate::{
-    environment::Environment,
-    provider::{AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider},
-    resilience::{Backoff, SendWindow},
-    telemetry::Metrics,
+    provider::{AuthorizeCall, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome},
+    resilience::Backoff,
 };
-
-use super::Supervised;
 
 /// Attempts that may reach the provider, per drive.
 const ATTEMPTS_MAX: u32 = 3;
@@ -32,116 +20,46 @@ const RETRY: Backoff = Backoff {
     cap: Duration::from_secs(5),
 };
 
-pub(crate) struct ProviderActor(Arc<ProviderShared>);
-
-/// What outlives a crash of the actor.
-pub(crate) struct ProviderShared {
-    pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) environment: Environment,
-    pub(crate) tasks: runtime::Handle,
-    pub(crate) metrics: Arc<Metrics>,
-    /// Bounds the calls in flight.
-    pub(crate) calls: Arc<Semaphore>,
-    /// Cancelled when the server stops: running attempts finish, no further one begins.
-    pub(crate) stopping: CancellationToken,
-}
-
-impl ProviderActor {
-    pub(crate) fn new(shared: Arc<ProviderShared>) -> Self {
-        Self(shared)
-    }
-}
-
-impl Actor for ProviderActor {
-    type Context = Context<Self>;
-}
-
-/// What a driver wants to know: how its operation stands at the provider after all that may be
-/// tried until the deadline.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) call: AuthorizeCall,
-    /// Whether an attempt of an earlier driver may have acted.
-    pub(crate) in_doubt: bool,
-    pub(crate) window: SendWindow,
-    /// No attempt begins that could not end before.
-    pub(crate) deadline: Instant,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Call(Job, oneshot::Sender<Outcome>);
-
-impl Handler<Call> for ProviderActor {
-    type Result = ();
-
-    fn handle(&mut self, Call(job, reply): Call, _: &mut Context<Self>) {
-        let shared = Arc::clone(&self.0);
-        let Ok(permit) = Arc::clone(&shared.calls).try_acquire_owned() else {
-            let refused = withheld("too many calls to the provider are under way");
-            // A driver that no longer listens has left the operation to the next one.
-            drop(reply.send(joined(inherited(job.in_doubt), Some(refused))));
-            return;
-        };
-        self.0.tasks.spawn(async move {
-            let span = info_span!("call", request = %job.call.request_id);
-            let outcome = Attempts::new(&shared, &job).run().instrument(span).await;
-            drop(permit);
-            drop(reply.send(outcome));
-        });
-    }
-}
-
-/// The way to a [`ProviderActor`] for everyone else.
-#[derive(Clone, Debug)]
-pub(crate) struct ProviderHandle(Supervised<ProviderActor>);
-
-impl ProviderHandle {
-    pub(crate) fn new(actor: Supervised<ProviderActor>) -> Self {
-        Self(actor)
-    }
-
-    /// Never guesses: should the actor or the task be lost, the call may have been made.
-    pub(crate) async fn call(&self, job: Job) -> Outcome {
-        let (reply, outcome) = oneshot::channel();
-        let _closed = self.0.addr().send(Call(job, reply)).await;
-        outcome.await.unwrap_or_else(|_dropped| {
-            Outcome::InDoubt(InDoubt {
-                reason: InDoubtReason::CallLost,
-                detail: "the task that called the provider was lost".to_owned(),
-                reference: None,
-            })
-        })
-    }
-}
-
 /// The attempts of one job, and what they have shown so far.
-struct Attempts<'a> {
+pub(super) struct Attempts<'a> {
     shared: &'a ProviderShared,
-    job: &'a Job,
+    job: Job,
+    footprint: Footprint,
+    /// Whether this job has sent its request.
+    sent: bool,
     /// One attempt in doubt keeps the whole in doubt, until a definite answer.
     doubt: Option<InDoubt>,
     refused: Option<NotSent>,
 }
 
 impl<'a> Attempts<'a> {
-    fn new(shared: &'a ProviderShared, job: &'a Job) -> Self {
+    pub(super) fn new(shared: &'a ProviderShared, job: Job, footprint: Footprint) -> Self {
         Self {
             shared,
-            job,
             doubt: inherited(job.in_doubt),
+            job,
+            footprint,
+            sent: false,
             refused: None,
         }
     }
 
-    async fn run(mut self) -> Outcome {
+    pub(super) async fn run(mut self) -> Outcome {
         let mut attempts = 0;
         for poll in 1..=POLLS_MAX {
-            if let Err(reason) = self.may_begin() {
-                self.refused.get_or_insert_with(|| withheld(reason));
-                break;
-            }
-            let outcome = self.attempt().await;
+            let outcome = match self.admit() {
+                Ok(passage) => self.attempt(passage).await,
+                Err(refused) => {
+                    let no_room = refused.reason == NotSentReason::NoRoom;
+                    self.refuse(refused);
+                    attempts += 1;
+                    // Room comes by waiting; nothing else does so soon.
+                    if no_room && attempts < ATTEMPTS_MAX && self.rest(poll).await {
+                        continue;
+                    }
+                    break;
+                }
+            };
             match outcome {
                 Outcome::Approved(_) | Outcome::Declined(_) => return outcome,
                 Outcome::NotSent(refused) => {
@@ -166,17 +84,32 @@ impl<'a> Attempts<'a> {
         joined(self.doubt, self.refused)
     }
 
+    /// Everything that must be so before an attempt: time, room, a closed breaker, and for a request
+    /// that goes out once more its price. What was taken is given back if the rest is missing.
+    fn admit(&mut self) -> Result<Passage<'a>, NotSent> {
+        let (shared, now) = (self.shared, Instant::now());
+        self.may_begin(now).map_err(withheld)?;
+        let room = self.job.room.take();
+        let passage = shared.gate.enter(self.job.purpose, room, now)?;
+        if self.reference().is_none() {
+            if !self.sent && !self.job.in_doubt {
+                shared.gate.first_call(now);
+            } else if !shared.gate.may_send_again(now) {
+                return Err(withheld("the retry budget is spent"));
+            }
+            self.sent = true;
+        }
+        Ok(passage)
+    }
+
     /// One attempt: a question where the provider's object is known, the request itself otherwise.
-    async fn attempt(&self) -> Outcome {
+    async fn attempt(&self, passage: Passage<'_>) -> Outcome {
         let provider = &self.shared.provider;
-        let reference = self
-            .doubt
-            .as_ref()
-            .and_then(|doubt| doubt.reference.as_deref());
         let name = &provider.profile().name;
         let metrics = &self.shared.metrics.provider;
         let (_in_flight, started) = (metrics.call_begins(name), Instant::now());
-        let outcome = match reference {
+        self.footprint.set();
+        let outcome = match self.reference() {
             Some(reference) => provider.inspect(&self.job.call, reference).await,
             None => {
                 let first_attempt = self.doubt.is_none();
@@ -187,19 +120,26 @@ impl<'a> Attempts<'a> {
                 provider.authorize(&call).await
             }
         };
-        metrics.called(name, &outcome, started.elapsed());
+        let ended = Instant::now();
+        passage.end(&outcome, ended);
+        metrics.called(name, &outcome, ended.duration_since(started));
         self.report(&outcome);
         outcome
     }
 
-    fn may_begin(&self) -> Result<(), &'static str> {
-        let now = Instant::now();
+    /// The provider's object, once an attempt has shown it.
+    fn reference(&self) -> Option<&str> {
+        self.doubt.as_ref()?.reference.as_deref()
+    }
+
+    fn may_begin(&self, now: Instant) -> Result<(), &'static str> {
         let wall = self.shared.environment.now().as_micros();
+        let attempt_timeout = self.shared.provider.profile().attempt_timeout;
         if self.shared.stopping.is_cancelled() {
             Err("the server is stopping")
         } else if !self.job.window.is_open(now, wall) {
             Err("the time in which a byte may be sent has passed")
-        } else if now + self.shared.provider.profile().attempt_timeout > self.job.deadline {
+        } else if !self.job.deadline.allows(attempt_timeout, now) {
             Err("an attempt could not end before the deadline")
         } else {
             Ok(())
@@ -214,7 +154,7 @@ impl<'a> Attempts<'a> {
             .and_then(|refused| refused.retry_after);
         let jittered = RETRY.wait(poll, self.shared.environment.random_fraction());
         let rest = jittered.max(asked.unwrap_or_default());
-        if Instant::now() + rest >= self.job.deadline {
+        if rest >= self.job.deadline.remaining(Instant::now()) {
             return false;
         }
         tokio::select! {
@@ -233,6 +173,22 @@ impl<'a> Attempts<'a> {
             reference: doubt.reference.or(known),
             ..doubt
         }
+    }
+
+    /// Keeps that we did not send. What the provider itself showed before is the better evidence, and
+    /// the breaker knows better when to come back.
+    fn refuse(&mut self, refused: NotSent) {
+        let provider = self.shared.provider.profile().name.as_str();
+        let operation = self.job.call.expected.operation_id;
+        // As many as there are requests: the breaker's transitions are what is worth a line.
+        debug!(provider, %operation, reason = refused.reason.as_str(), "nothing is sent");
+        self.refused = Some(match self.refused.take() {
+            Some(earlier) => NotSent {
+                retry_after: refused.retry_after.or(earlier.retry_after),
+                ..earlier
+            },
+            None => refused,
+        });
     }
 
     fn report(&self, outcome: &Outcome) {
