@@ -25,6 +25,6 @@ mod supervisor;
 mod system;
 
 pub use payments::{Order, Patience, Payments, Refusal, Reply};
-pub use provider::{BreakerEvent, GateSettings, ProviderSnapshot, Providers};
+pub use provider::{BreakerEvent, GateSettings, PastTransition, ProviderSnapshot, Providers};
 pub use supervisor::{GiveUp, Supervised, supervise};
 pub use system::{ActorSystem, Dependencies, DriveSettings};

@@ -7,10 +7,10 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiKeys, request_context::with_context, routes};
+use super::{ApiKeys, admin::events::STREAMS_MAX, request_context::with_context, routes};
 use crate::{actors::Payments, environment::Environment, store::Store, telemetry::Metrics};
 
 /// The bounds of the HTTP side.
@@ -49,6 +49,8 @@ pub(super) struct HttpState {
     pub(super) environment: Environment,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
+    /// One permit for each stream of events.
+    pub(super) event_streams: Arc<Semaphore>,
     /// Cancelled when the server stops.
     pub(super) stopping: CancellationToken,
 }
@@ -102,6 +104,7 @@ pub fn start(listener: TcpListener, with: HttpDependencies) -> io::Result<HttpSe
         environment: with.environment,
         metrics: with.metrics,
         settings,
+        event_streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         stopping: stopping.clone(),
     });
     let server = HttpServer::new(move || {

@@ -32,7 +32,7 @@ pub use feed::BreakerEvent;
 pub(crate) use feed::BreakerFeed;
 pub(crate) use gate::Gate;
 pub use gate::GateSettings;
-pub use overview::{ProviderSnapshot, Providers};
+pub use overview::{PastTransition, ProviderSnapshot, Providers};
 
 use super::Supervised;
 use crate::{

@@ -332,6 +332,19 @@ async fn resends_are_never_more_than_the_budget_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hundred_jobs_that_fail_together_send_at_most_a_tenth_and_the_reserve_again() {
+    let bench = Bench::new(
+        GateSettings::default(),
+        (0..400).map(|_| not_sent(NotSentReason::RateLimited)),
+    );
+    let unwatched = OperatorSwitch::MetricsOnly;
+    bench.shared.gate.operate(unwatched, Instant::now());
+    let jobs = (0..100).map(|_| bench.run(bench.job(false)));
+    futures_util::future::join_all(jobs).await;
+    assert_eq!(bench.sent(), 100 + 10 + 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_began_in_doubt_pays_for_its_first_request_too() {
     let bench = Bench::new(one_retry(), []);
     let outcome = bench.run(bench.job(true)).await;
