@@ -84,6 +84,28 @@ impl FromRequest for Caller {
     }
 }
 
+/// An operator, by an admin key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admin;
+
+impl FromRequest for Admin {
+    type Error = Refused;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            match role(&request).await? {
+                ApiKeyRole::Admin => Ok(Self),
+                ApiKeyRole::Merchant { .. } => Err(Refused::new(
+                    ProblemCode::Forbidden,
+                    "The admin paths need an admin key.",
+                )),
+            }
+        })
+    }
+}
+
 async fn role(request: &HttpRequest) -> Result<ApiKeyRole, Refused> {
     let unauthenticated = |detail: &str| Refused::new(ProblemCode::Unauthenticated, detail);
     let Some(state) = request.app_data::<Data<HttpState>>() else {

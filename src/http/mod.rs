@@ -3,6 +3,7 @@
 //! **Invariant:** the only module that knows actix-web, and no connection to a database or a
 //! provider is opened or driven on its workers: they end at shutdown while operations still run.
 
+mod admin;
 mod auth;
 mod body;
 mod connection;

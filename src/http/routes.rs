@@ -6,7 +6,8 @@ use actix_web::{
 };
 
 use super::{
-    create_payment, events, get_payment, health, list_payments, metrics, problem, problem_pages,
+    admin, create_payment, events, get_payment, health, list_payments, metrics, problem,
+    problem_pages,
 };
 
 /// A path, the methods it serves as the `Allow` header names them, and their handlers.
@@ -16,7 +17,7 @@ struct Path {
     routes: fn() -> Vec<Route>,
 }
 
-const PATHS: [Path; 7] = [
+const PATHS: [Path; 11] = [
     Path {
         pattern: "/payments",
         allow: "GET, POST",
@@ -36,6 +37,26 @@ const PATHS: [Path; 7] = [
         pattern: "/payments/{id}/events",
         allow: "GET",
         routes: || vec![web::get().to(events::list_events)],
+    },
+    Path {
+        pattern: "/admin/providers",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::providers::list_providers)],
+    },
+    Path {
+        pattern: "/admin/providers/{name}",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::providers::get_provider)],
+    },
+    Path {
+        pattern: "/admin/providers/{name}/breaker",
+        allow: "PUT",
+        routes: || vec![web::put().to(admin::set_breaker::set_breaker)],
+    },
+    Path {
+        pattern: "/admin/events",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::events::stream_events)],
     },
     Path {
         pattern: "/healthz",

@@ -1,5 +1,7 @@
 //! The HTTP contract, as a client meets it.
 
+mod admin;
+mod alerts;
 mod errors;
 mod listing;
 mod operations;
