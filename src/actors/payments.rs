@@ -69,20 +69,37 @@ impl Payments {
         let deadline = order.deadline;
         let until = match patience {
             Patience::UntilTheDeadline => deadline,
-            Patience::AtMost(wait) => deadline.min(Instant::now() + wait),
+            // A wait beyond all time is a wait until the deadline.
+            Patience::AtMost(wait) => {
+                deadline.min(Instant::now().checked_add(wait).unwrap_or(deadline))
+            }
         };
         let order = Arc::new(order);
-        let joined = self.join(Join::new(&order, &permit)).await?;
+        let joined = self.join(Join::new(&order, &permit), deadline).await?;
         joined.wait(until, deadline).await
     }
 
-    async fn join(&self, (join, seat): (Join, Seat)) -> Result<Joined, Refusal> {
+    async fn join(
+        &self,
+        (join, mut seat): (Join, Seat),
+        deadline: Instant,
+    ) -> Result<Joined, Refusal> {
         let Some(shard) = self.shard(&join.order.scope) else {
             return Err(Refusal::Internal);
         };
-        // A router that was lost with the message drops the seat, which says so.
-        let _closed = shard.addr().send(join).await;
-        seat.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        let router = shard.addr();
+        let seated = async {
+            // A router that was lost with the message drops the seat, which says so.
+            let _closed = router.send(join).await;
+            (&mut seat).await
+        };
+        if let Ok(seated) = timeout_at(deadline + GRACE, seated).await {
+            return seated.unwrap_or(Err(Refusal::OutcomeUnknown));
+        }
+        // Another request under the key has kept it waiting. No drive starts but by taking the seat:
+        // once that is closed, certainly nothing is begun for this one.
+        seat.close();
+        seat.try_recv().unwrap_or(Err(Refusal::Overloaded))
     }
 
     fn shard(&self, scope: &Scope) -> Option<&Supervised<KeyRouter>> {

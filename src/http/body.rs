@@ -10,7 +10,7 @@ use actix_web::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::problem::Refused;
+use super::{problem::Refused, server::HttpSettings};
 use crate::payment::ProblemCode;
 
 /// How long a client may take to send a body, which actix-web itself does not bound.
@@ -20,8 +20,27 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn json_body(
     request: &HttpRequest,
     payload: web::Payload,
-    bytes_max: usize,
+    settings: &HttpSettings,
 ) -> Result<Bytes, Refused> {
+    must_say_json(request)?;
+    whole_body(request, payload, settings).await
+}
+
+/// The same of a request that may go without a body, whatever it then says of its type.
+pub(super) async fn optional_json_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &HttpSettings,
+) -> Result<Option<Bytes>, Refused> {
+    let body = whole_body(request, payload, settings).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    must_say_json(request)?;
+    Ok(Some(body))
+}
+
+fn must_say_json(request: &HttpRequest) -> Result<(), Refused> {
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -29,12 +48,21 @@ pub(super) async fn json_body(
     let media_type = content_type
         .and_then(|value| value.split(';').next())
         .unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        return Err(Refused::new(
-            ProblemCode::UnsupportedMediaType,
-            "The body must be sent as Content-Type: application/json.",
-        ));
+    if media_type.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
+    Err(Refused::new(
+        ProblemCode::UnsupportedMediaType,
+        "The body must be sent as Content-Type: application/json.",
+    ))
+}
+
+async fn whole_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &HttpSettings,
+) -> Result<Bytes, Refused> {
+    let bytes_max = settings.body_bytes_max;
     let announced = request
         .headers()
         .get("content-length")

@@ -3,23 +3,30 @@
 //! **Invariant:** the only module that knows actix-web, and no connection to a database or a
 //! provider is opened or driven on its workers: they end at shutdown while operations still run.
 
+mod admin_payments;
+mod api_keys;
 mod auth;
 mod body;
 mod create_payment;
 mod events;
 mod fields;
+mod follow_ups;
 mod get_payment;
 mod health;
 mod idempotency_key;
 mod list_payments;
 mod metrics;
+mod operate;
+mod parameters;
 mod prefer;
 mod problem;
 mod problem_pages;
+mod refunds;
 mod request_context;
+mod resolve_payment;
 mod routes;
 mod server;
 mod strict_json;
 
-pub use auth::ApiKeys;
+pub use api_keys::ApiKeys;
 pub use server::{HttpDependencies, HttpServerHandle, HttpSettings, start};

@@ -1,7 +1,12 @@
 //! The HTTP contract, as a client meets it.
 
+mod admin_payments;
+mod asking;
+mod bounds;
+mod captures;
 mod errors;
 mod listing;
 mod operations;
 mod payments;
+mod refunds;
 mod trouble;
