@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
 
 use super::{
+    db::NotBegun,
     follow::{Followed, follow},
     held::{Errand, Held, Moment, concluded},
     intent,
     order::{Order, Refusal, Request},
-    system::DriveContext,
+    system::{DriveContext, Route},
 };
 use crate::{
     lookups::SettledAnswer,
@@ -56,10 +57,18 @@ pub(crate) type Publisher = watch::Sender<Progress>;
 const BEGINS_MAX: u32 = 5;
 
 /// Drives `order`'s operation as far as it goes, and publishes how far that is.
-pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publisher: Publisher) {
+///
+/// What is not with the store at `begin_by` is not begun: nobody would wait for its end.
+pub(crate) async fn drive(
+    context: Arc<DriveContext>,
+    order: Arc<Order>,
+    begin_by: Instant,
+    publisher: Publisher,
+) {
     let drive = Drive {
         context: &context,
         order: &order,
+        begin_by,
         publisher: &publisher,
     };
     let conclusion = match &order.request {
@@ -81,6 +90,7 @@ pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publish
 pub(super) struct Drive<'a> {
     pub(super) context: &'a DriveContext,
     pub(super) order: &'a Order,
+    begin_by: Instant,
     publisher: &'a Publisher,
 }
 
@@ -92,9 +102,10 @@ impl Drive<'_> {
             let standing = self.standing().await?;
             return self.lost(standing.ok_or(Refusal::NoProvider(mode))?).await;
         };
-        let asked = Moment::read(self.context);
+        let (asked, begin_by) = (Moment::read(self.context), self.begin_by(route));
         let intent = intent::creation(self.context, self.order, request, route);
-        let standing = self.context.db.begin(intent).await.map_err(refusal)?;
+        let begun = self.context.db.begin(intent, begin_by).await;
+        let standing = begun.map_err(refusal)?;
         match standing.applied {
             true => Ok(self.held(standing, asked).await),
             false => self.lost(standing).await,
@@ -110,7 +121,11 @@ impl Drive<'_> {
             let route = self.route_of(&payment).await?;
             let asked = Moment::read(self.context);
             let intent = intent::follow_up(self.context, self.order, request, &payment, route);
-            let begun = self.context.db.begin_follow_up(intent).await;
+            let begun = self
+                .context
+                .db
+                .begin_follow_up(intent, self.begin_by(route))
+                .await;
             match begun.map_err(refusal)? {
                 Begun::Standing(standing) if standing.applied => {
                     return Ok(self.held(*standing, asked).await);
@@ -144,7 +159,7 @@ impl Drive<'_> {
     }
 
     /// The route that the payment's creation took: another account would not know the payment.
-    async fn route_of(&self, payment: &Payment) -> Result<&super::system::Route, Refusal> {
+    async fn route_of(&self, payment: &Payment) -> Result<&Route, Refusal> {
         let store = &self.context.store;
         let key = &payment.idempotency_key;
         let creation = store.operation(payment.merchant_id, payment.mode, key);
@@ -196,6 +211,14 @@ impl Drive<'_> {
             .await
     }
 
+    /// No attempt begins that could not end before the deadline; nor does work without an attempt.
+    fn begin_by(&self, route: &Route) -> Instant {
+        let attempt = route.provider.profile().attempt_timeout;
+        let last_attempt = self.order.deadline.checked_sub(attempt);
+        self.begin_by
+            .min(last_attempt.unwrap_or(self.order.deadline))
+    }
+
     fn record(&self, standing: &Standing) {
         self.publisher
             .send_replace(Progress::Recorded(Arc::new(standing.clone())));
@@ -207,7 +230,11 @@ fn unread(error: ReadError) -> Refusal {
     Refusal::StoreUnavailable
 }
 
-fn refusal(error: WriteError) -> Refusal {
+fn refusal(error: NotBegun) -> Refusal {
+    let error = match error {
+        NotBegun::TurnedAway => return Refusal::Overloaded,
+        NotBegun::Store(error) => error,
+    };
     match error {
         WriteError::NotAttempted(reason) => {
             warn!(reason, "an intent was not recorded");

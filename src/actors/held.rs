@@ -114,8 +114,12 @@ impl<'a> Held<'a> {
         let operation = &self.standing.operation;
         let profile = route.provider.profile();
         let leased = operation.lease_until.minus(profile.attempt_timeout);
-        let sendable = leased.min(send_until(operation, terms(route)));
-        let length = sendable.since(self.standing.now);
+        // Asking for an object that is known sends nothing under the key.
+        let until = match operation.provider_reference {
+            Some(_) => leased,
+            None => leased.min(send_until(operation, terms(route))),
+        };
+        let length = until.since(self.standing.now);
         Job {
             call: call_of(&self.standing, self.errand.request_id),
             in_doubt: operation.in_doubt,
@@ -325,6 +329,7 @@ pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
     Call {
         kind: operation.kind,
         key: operation.route.key.clone(),
+        api_version: operation.route.api_version.clone(),
         request: operation.route.request.clone(),
         target: match operation.kind {
             OperationKind::Create => None,

@@ -18,6 +18,7 @@
 mod db;
 mod drive;
 mod follow;
+mod front_door;
 mod held;
 mod intent;
 mod key;

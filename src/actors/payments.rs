@@ -8,13 +8,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
     Supervised,
     drive::{Conclusion, Progress},
+    front_door::FrontDoor,
     key::{Join, Joined},
     key_router::KeyRouter,
     order::{Order, Patience, Refusal, Reply},
@@ -27,8 +28,7 @@ use crate::payment::{PaymentView, Resource, Scope, Standing};
 pub struct Payments {
     pub(super) context: Arc<DriveContext>,
     pub(super) shards: Arc<[Supervised<KeyRouter>]>,
-    /// One permit for each request that waits and each drive that runs.
-    pub(super) admission: Arc<Semaphore>,
+    pub(super) front_door: Arc<FrontDoor>,
 }
 
 impl fmt::Debug for Payments {
@@ -62,26 +62,42 @@ impl Payments {
                 Err(_newer) => Err(Refusal::OutcomeUnknown),
             };
         }
-        let permit = Arc::clone(&self.admission)
-            .try_acquire_owned()
-            .map_err(|_no_room| Refusal::Overloaded)?;
-        let permit = Arc::new(permit);
-        let deadline = order.deadline;
-        let until = match patience {
-            Patience::UntilTheDeadline => deadline,
-            // A wait beyond all time is a wait until the deadline.
-            Patience::AtMost(wait) => {
-                deadline.min(Instant::now().checked_add(wait).unwrap_or(deadline))
-            }
+        let seat = Arc::new(self.front_door.admit(&order.scope)?);
+        let (now, deadline) = (Instant::now(), order.deadline);
+        let until = patience.until(now, deadline);
+        let (reply, joined) = oneshot::channel();
+        let join = Join {
+            begin_by: begin_by(now, until, deadline).min(now + self.context.settings.queue_wait),
+            order: Arc::new(order),
+            seat: Arc::clone(&seat),
+            reply,
         };
-        let order = Arc::new(order);
-        let joined = self.join(Join::new(&order, &permit), deadline).await?;
-        joined.wait(until, deadline).await
+        let answered = match self.join(join, joined, deadline).await {
+            Ok(joined) => joined.wait(until, deadline).await,
+            Err(refusal) => Err(refusal),
+        };
+        if matches!(answered, Err(Refusal::Overloaded)) {
+            self.front_door.turned_back();
+        }
+        drop(seat);
+        answered
+    }
+
+    /// The seconds over which to spread the clients that are told to come again, by the load.
+    pub fn retry_span_s(&self) -> u32 {
+        self.front_door.retry_span_s()
+    }
+
+    /// Brings the metrics up to date that say how things are now.
+    pub fn observe(&self) {
+        let in_flight = self.front_door.in_flight();
+        self.context.metrics.admission.in_flight(in_flight);
     }
 
     async fn join(
         &self,
-        (join, mut seat): (Join, Seat),
+        join: Join,
+        mut joined: Reservation,
         deadline: Instant,
     ) -> Result<Joined, Refusal> {
         let Some(shard) = self.shard(&join.order.scope) else {
@@ -89,17 +105,17 @@ impl Payments {
         };
         let router = shard.addr();
         let seated = async {
-            // A router that was lost with the message drops the seat, which says so.
+            // A router that was lost with the message drops the reservation, which says so.
             let _closed = router.send(join).await;
-            (&mut seat).await
+            (&mut joined).await
         };
         if let Ok(seated) = timeout_at(deadline + GRACE, seated).await {
             return seated.unwrap_or(Err(Refusal::OutcomeUnknown));
         }
-        // Another request under the key has kept it waiting. No drive starts but by taking the seat:
-        // once that is closed, certainly nothing is begun for this one.
-        seat.close();
-        seat.try_recv().unwrap_or(Err(Refusal::Overloaded))
+        // Another request under the key has kept it waiting. No drive starts without telling
+        // the one who asked: once that way is closed, certainly nothing is begun for this request.
+        joined.close();
+        joined.try_recv().unwrap_or(Err(Refusal::Overloaded))
     }
 
     fn shard(&self, scope: &Scope) -> Option<&Supervised<KeyRouter>> {
@@ -109,20 +125,21 @@ impl Payments {
     }
 }
 
-type Seat = oneshot::Receiver<Result<Joined, Refusal>>;
+type Reservation = oneshot::Receiver<Result<Joined, Refusal>>;
 
-impl Join {
-    fn new(order: &Arc<Order>, permit: &Arc<tokio::sync::OwnedSemaphorePermit>) -> (Self, Seat) {
-        let (reply, seat) = oneshot::channel();
-        (
-            Self {
-                order: Arc::clone(order),
-                permit: Arc::clone(permit),
-                reply,
-            },
-            seat,
-        )
+impl Patience {
+    /// When the client wants to hear how things stand.
+    fn until(self, now: Instant, deadline: Instant) -> Instant {
+        match self {
+            Self::UntilTheDeadline => deadline,
+            Self::AtMost(wait) => now.checked_add(wait).unwrap_or(deadline).min(deadline),
+        }
     }
+}
+
+/// Up to when it is of use to begin: as long as the client waits, unless it does not wait anyway.
+fn begin_by(now: Instant, until: Instant, deadline: Instant) -> Instant {
+    if until > now { until } else { deadline }
 }
 
 /// How much longer than an operation's deadline a client waits to hear that it was reached.

@@ -234,6 +234,7 @@ async fn give_back(context: &DriveContext, standing: &Standing) {
     let stray = Stray {
         reference: reference.clone(),
         key: format!("{}_stray", operation.route.key),
+        api_version: operation.route.api_version.clone(),
         expected: Expected {
             operation_id: operation.id,
             payment_id: operation.payment_id,

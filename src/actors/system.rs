@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     GiveUp, Payments, RecoverySettings, Supervised,
     db::{Db, DbActor, DbShared},
+    front_door::FrontDoor,
     key_router::KeyRouter,
     provider::{ProviderActor, ProviderHandle, ProviderShared},
     recovery::RecoveryActor,
@@ -19,6 +20,7 @@ use crate::{
     lookups::Lookups,
     payment::{Mode, ProviderRoute},
     provider::Provider,
+    resilience::AdmissionBounds,
     store::Store,
     telemetry::Metrics,
 };
@@ -54,8 +56,12 @@ pub struct DriveSettings {
     pub deadline: Duration,
     /// How long a driver holds an operation: at least the deadline, the longest attempt, and 10 s.
     pub lease: Duration,
-    /// Requests and operations in the house at once.
-    pub in_flight_max: usize,
+    /// Operations in the house at once, and requests that may wait for one of them.
+    pub admission: AdmissionBounds,
+    /// How long an intent may wait until it is with the store.
+    pub queue_wait: Duration,
+    /// Intents that may wait for the store at once.
+    pub begins_waiting_max: usize,
     /// Calls under way at each provider.
     pub provider_calls_max: usize,
     /// Rows of one batch.
@@ -169,6 +175,7 @@ impl ActorSystem {
         let shared = DbShared::new(
             Arc::clone(&store),
             settings.batch_rows_max,
+            settings.begins_waiting_max,
             tasks.clone(),
             Arc::clone(&metrics),
         );
@@ -231,11 +238,11 @@ impl ActorSystem {
             move || RecoveryActor::new(Arc::clone(&recovering)),
         );
         let recovery = recovery.await?;
-        let admission = Arc::new(Semaphore::new(settings.in_flight_max));
+        let admission_metrics = context.metrics.admission.clone();
         let payments = Payments {
             context,
             shards: shards.into(),
-            admission,
+            front_door: Arc::new(FrontDoor::new(settings.admission, admission_metrics)),
         };
         Ok(Self {
             payments,
@@ -253,7 +260,7 @@ impl ActorSystem {
     /// how many were still at work then; their leases run out by themselves.
     pub async fn drain(&self, patience: Duration) -> usize {
         let context = &self.payments.context;
-        self.payments.admission.close();
+        self.payments.front_door.close();
         context.stopping.cancel();
         context.drives.close();
         match tokio::time::timeout(patience, context.drives.wait()).await {

@@ -7,6 +7,7 @@
 //! was asked for, or configured, makes no sense.
 
 mod check;
+mod drill;
 mod error;
 mod first_start;
 mod keys;
@@ -63,6 +64,8 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Check the configuration and the connections, and exit
     Check(serve::ServeArgs),
+    /// Break a world on purpose while payments flow, and count what was charged
+    Drill(drill::DrillArgs),
 }
 
 /// Does what the process was started for.
@@ -94,6 +97,7 @@ fn dispatch(cli: Cli, printer: &mut Printer) -> Result<ExitCode, CliError> {
         Command::Keys(command) => keys::run(&command, printer),
         Command::Sandbox(args) => sandbox::run(&args, printer),
         Command::Check(args) => return check::run(&args, printer),
+        Command::Drill(args) => return drill::run(&args, printer),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

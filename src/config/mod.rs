@@ -54,6 +54,10 @@ pub struct Config {
     /// go without one: it is taken for a sandbox. No default.
     #[serde(deserialize_with = "read::optional_secret")]
     provider_secret: Option<SecretString>,
+    /// Which account of the provider `provider_secret` belongs to, as `account` of `[[providers]]`
+    /// tells it: set it before the secret is replaced. No default.
+    #[serde(deserialize_with = "read::text")]
+    provider_account: Option<String>,
     /// Every provider, retired ones too: `[[providers]]` of the file, the one of `provider_url`, or
     /// the built-in sandbox when there is neither.
     pub providers: Vec<ProviderConfig>,
@@ -86,6 +90,7 @@ impl Default for Config {
             database_pool_max: 16,
             provider_url: None,
             provider_secret: None,
+            provider_account: None,
             providers: Vec::new(),
             routing: Vec::new(),
             sandbox: SandboxConfig::default(),

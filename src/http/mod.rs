@@ -7,6 +7,7 @@ mod admin_payments;
 mod api_keys;
 mod auth;
 mod body;
+mod connection;
 mod create_payment;
 mod events;
 mod fields;

@@ -9,7 +9,7 @@ use actix_web::{
 use super::{
     auth::Caller,
     idempotency_key, prefer,
-    problem::{PROBLEM_JSON, Refused, status},
+    problem::{ComesAgain, PROBLEM_JSON, Refused, status},
     request_context::request_id,
     server::HttpState,
 };
@@ -38,7 +38,10 @@ pub(super) async fn operate(
     state.metrics.http.payment_answered(code);
     match reply? {
         Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
-        Reply::Processing(resource) => Ok(processing(&resource)),
+        Reply::Processing(resource) => {
+            let retry_after_s = state.retry_after_s(ComesAgain::After(1));
+            Ok(processing(&resource, retry_after_s))
+        }
         Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
     }
 }
@@ -87,10 +90,10 @@ fn settled(answer: Answer, replayed: bool) -> HttpResponse {
     response.body(answer.body)
 }
 
-fn processing(resource: &Resource) -> HttpResponse {
+fn processing(resource: &Resource, retry_after_s: u32) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header((LOCATION, resource.path()))
-        .insert_header((RETRY_AFTER, 1))
+        .insert_header((RETRY_AFTER, retry_after_s))
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(resource)
 }

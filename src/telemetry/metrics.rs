@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{HttpMetrics, ProviderMetrics, StoreMetrics};
+use super::{AdmissionMetrics, HttpMetrics, ProviderMetrics, StoreMetrics};
 
 /// Built once at start and passed down, never a global. A clone counts into the same.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub struct Metrics {
     pub store: StoreMetrics,
     pub provider: ProviderMetrics,
     pub actors: ActorMetrics,
+    pub admission: AdmissionMetrics,
     registry: Arc<Registry>,
 }
 
@@ -31,6 +32,7 @@ impl Default for Metrics {
             store: StoreMetrics::registered(&mut registry),
             provider: ProviderMetrics::registered(&mut registry),
             actors: ActorMetrics::registered(&mut registry),
+            admission: AdmissionMetrics::registered(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -157,6 +159,9 @@ mod tests {
         metrics.http.answered("/payments", "BREW", 405, took);
         metrics.http.payment_answered("succeeded");
         metrics.store.written(BatchKind::Begin, 3, took);
+        metrics.store.waited(BatchKind::Begin, took);
+        metrics.admission.in_flight(5);
+        metrics.admission.refused("share");
         let not_sent = crate::provider::NotSent {
             reason: crate::provider::NotSentReason::RateLimited,
             detail: String::new(),
@@ -179,6 +184,9 @@ mod tests {
             r#"oncepay_store_batch_rows_sum{kind="begin"} 3.0"#,
             r#"oncepay_store_batch_rows_bucket{le="4.0",kind="begin"} 1"#,
             r#"oncepay_store_batch_duration_seconds_count{kind="begin"} 1"#,
+            r#"oncepay_store_queue_wait_seconds_count{kind="begin"} 1"#,
+            "oncepay_admission_in_flight 5",
+            r#"oncepay_admission_refusals_total{reason="share"} 1"#,
             r#"oncepay_provider_outcomes_total{provider="main",kind="not_sent",reason="rate_limited"} 1"#,
             r#"oncepay_provider_attempt_duration_seconds_count{provider="main"} 1"#,
             r#"oncepay_provider_calls_in_flight{provider="main"} 1"#,
