@@ -4,6 +4,7 @@
 
 mod cli;
 mod contract;
+mod downstream_fails;
 mod drill;
 mod harness;
 mod house;

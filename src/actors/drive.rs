@@ -22,7 +22,7 @@ use crate::{
         Answer, Begun, CreatePayment, Fingerprint, FollowUp, Inadmissible, OperationState, Payment,
         Standing,
     },
-    resilience::Purpose,
+    resilience::{LimiterPermit, Purpose},
     store::{ReadError, WriteError},
 };
 
@@ -102,14 +102,16 @@ impl Drive<'_> {
             let standing = self.standing().await?;
             return self.lost(standing.ok_or(Refusal::NoProvider(mode))?).await;
         };
+        let room = route.actor.reserve().ok_or(Refusal::Overloaded)?;
         let (asked, begin_by) = (Moment::read(self.context), self.begin_by(route));
         let intent = intent::creation(self.context, self.order, request, route);
         let begun = self.context.db.begin(intent, begin_by).await;
         let standing = begun.map_err(refusal)?;
-        match standing.applied {
-            true => Ok(self.held(standing, asked).await),
-            false => self.lost(standing).await,
+        if standing.applied {
+            return Ok(self.held(standing, asked, Some(room)).await);
         }
+        drop(room);
+        self.lost(standing).await
     }
 
     async fn follow_up(&self, request: &FollowUp) -> Result<Conclusion, Refusal> {
@@ -119,6 +121,7 @@ impl Drive<'_> {
         for _ in 0..BEGINS_MAX {
             let payment = self.payment(request).await?;
             let route = self.route_of(&payment).await?;
+            let room = route.actor.reserve().ok_or(Refusal::Overloaded)?;
             let asked = Moment::read(self.context);
             let intent = intent::follow_up(self.context, self.order, request, &payment, route);
             let begun = self
@@ -128,7 +131,7 @@ impl Drive<'_> {
                 .await;
             match begun.map_err(refusal)? {
                 Begun::Standing(standing) if standing.applied => {
-                    return Ok(self.held(*standing, asked).await);
+                    return Ok(self.held(*standing, asked, Some(room)).await);
                 }
                 Begun::Standing(standing) => return self.lost(*standing).await,
                 // Less is left than a moment ago.
@@ -188,7 +191,7 @@ impl Drive<'_> {
                 answer,
                 driven: false,
             },
-            Followed::TakenOver(standing, asked) => self.held(*standing, asked).await,
+            Followed::TakenOver(standing, asked) => self.held(*standing, asked, None).await,
             Followed::StillOpen(standing) => Conclusion::InDoubt(standing),
             Followed::StillReleased(standing) => Conclusion::Released(standing),
             Followed::Unknown => return Err(Refusal::OutcomeUnknown),
@@ -196,7 +199,12 @@ impl Drive<'_> {
     }
 
     /// Drives an operation that is ours since `asked`.
-    async fn held(&self, standing: Standing, asked: Moment) -> Conclusion {
+    async fn held(
+        &self,
+        standing: Standing,
+        asked: Moment,
+        room: Option<LimiterPermit>,
+    ) -> Conclusion {
         if standing.operation.state != OperationState::Open {
             return concluded(standing);
         }
@@ -207,6 +215,7 @@ impl Drive<'_> {
             purpose: Purpose::Client,
         };
         Held::new(self.context, errand, standing, asked)
+            .in_room(room)
             .drive()
             .await
     }

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::Refusal;
 use crate::{
     payment::{MerchantId, Mode, Scope},
-    resilience::{Admission, AdmissionBounds, NotAdmitted, Permit, TurnedAway},
+    resilience::{Admission, AdmissionBounds, AdmissionPermit, NotAdmitted, TurnedAway},
     telemetry::AdmissionMetrics,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 type Tenant = (MerchantId, Mode);
 
 /// A request's seat at the place of its operation.
-pub(crate) type Seat = Permit<Tenant, Scope>;
+pub(crate) type Seat = AdmissionPermit<Tenant, Scope>;
 
 pub(super) struct FrontDoor {
     gate: Admission<Tenant, Scope>,

@@ -18,7 +18,7 @@ use crate::{
         ProviderTerms, RequestId, Standing, Step, Verdict, judge_absence, next_step, send_until,
     },
     provider::{Call, Expected, Found, InDoubt, NotSent, Outcome, SentBetween},
-    resilience::{Backoff, Purpose, SendWindow},
+    resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
     store::WriteError,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Held<'a> {
     asked: Moment,
     /// Providers that were certainly not reached by this drive.
     refused_by: Vec<String>,
+    /// Room for the first call, where it was taken ahead.
+    room: Option<LimiterPermit>,
 }
 
 impl<'a> Held<'a> {
@@ -79,7 +81,12 @@ impl<'a> Held<'a> {
             standing,
             asked,
             refused_by: Vec::new(),
+            room: None,
         }
+    }
+
+    pub(super) fn in_room(self, room: Option<LimiterPermit>) -> Self {
+        Self { room, ..self }
     }
 
     /// Tries what may be tried until the operation is settled, released or left in doubt.
@@ -93,7 +100,8 @@ impl<'a> Held<'a> {
             if next_step(operation, terms, self.standing.now) == Step::LookUp {
                 return self.look_up(route, "sending_is_over").await;
             }
-            match route.actor.call(self.job(route)).await {
+            let room = self.room.take();
+            match route.actor.call(self.job(route, room)).await {
                 Outcome::Approved(approval) => {
                     return self.settle(Verdict::Approved(approval)).await;
                 }
@@ -110,7 +118,7 @@ impl<'a> Held<'a> {
         self.release("no_provider_was_reached").await
     }
 
-    fn job(&self, route: &Route) -> Job {
+    fn job(&self, route: &Route, room: Option<LimiterPermit>) -> Job {
         let operation = &self.standing.operation;
         let profile = route.provider.profile();
         let leased = operation.lease_until.minus(profile.attempt_timeout);
@@ -125,8 +133,9 @@ impl<'a> Held<'a> {
             in_doubt: operation.in_doubt,
             reference: operation.provider_reference.clone(),
             window: SendWindow::opened(self.asked.monotonic, self.asked.wall_micros, length),
-            deadline: self.errand.deadline,
+            deadline: Deadline::at(self.errand.deadline),
             purpose: self.errand.purpose,
+            room,
         }
     }
 
@@ -175,7 +184,6 @@ impl<'a> Held<'a> {
                 first: operation.first_sent_at,
                 last: send_until(operation, terms).max(self.standing.now),
             },
-            deadline: self.errand.deadline,
             purpose: self.errand.purpose,
         };
         let mut left = LeftInDoubt {
@@ -232,6 +240,7 @@ impl<'a> Held<'a> {
                 standing,
                 asked,
                 refused_by: std::mem::take(&mut self.refused_by),
+                room: None,
             }),
             Ok(_) => None,
             Err(error) => {

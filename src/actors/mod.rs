@@ -33,6 +33,7 @@ mod system;
 
 pub use order::{Order, Patience, Refusal, Reply, Request};
 pub use payments::Payments;
+pub use provider::{BreakerEvent, GateSettings, PastTransition, ProviderSnapshot, Providers};
 pub use recovery::RecoverySettings;
 pub use resolve::{Resolution, ResolveRefusal, Resolver};
 pub use supervisor::{GiveUp, Supervised, supervise};

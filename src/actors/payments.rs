@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Supervised,
+    Providers, Supervised,
     drive::{Conclusion, Progress},
     front_door::FrontDoor,
     key::{Join, Joined},
@@ -40,6 +40,11 @@ impl fmt::Debug for Payments {
 }
 
 impl Payments {
+    /// The providers that payments go to.
+    pub fn providers(&self) -> Providers {
+        Providers::new(Arc::clone(&self.context))
+    }
+
     /// When an operation that is asked for now must have an answer.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.context.settings.deadline

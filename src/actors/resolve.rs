@@ -1,7 +1,7 @@
 //! An operator's verdict on what is in doubt (rule 15): sending is barred first, and the provider is
 //! asked before anything is believed. Start reading at [`Payments::resolve`].
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::info;
 
 use super::{
@@ -211,7 +211,6 @@ impl Resolving<'_> {
     }
 
     fn inquiry(&self) -> Inquiry {
-        let context = self.context;
         let operation = &self.held.operation;
         Inquiry {
             call: call_of(&self.held, operation.request_id),
@@ -219,7 +218,6 @@ impl Resolving<'_> {
                 first: operation.first_sent_at,
                 last: self.held.now,
             },
-            deadline: Instant::now() + context.settings.deadline,
             purpose: Purpose::Settling,
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use actix::{Arbiter, ArbiterHandle};
-use tokio::{runtime, sync::Semaphore};
+use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     db::{Db, DbActor, DbShared},
     front_door::FrontDoor,
     key_router::KeyRouter,
-    provider::{ProviderActor, ProviderHandle, ProviderShared},
+    provider::{BreakerFeed, Gate, GateSettings, ProviderActor, ProviderHandle, ProviderShared},
     recovery::RecoveryActor,
     supervisor::{ArbiterGone, supervise},
 };
@@ -20,7 +20,7 @@ use crate::{
     lookups::Lookups,
     payment::{Mode, ProviderRoute},
     provider::Provider,
-    resilience::AdmissionBounds,
+    resilience::{AdmissionBounds, Purpose},
     store::Store,
     telemetry::Metrics,
 };
@@ -62,8 +62,8 @@ pub struct DriveSettings {
     pub queue_wait: Duration,
     /// Intents that may wait for the store at once.
     pub begins_waiting_max: usize,
-    /// Calls under way at each provider.
-    pub provider_calls_max: usize,
+    /// What each provider's calls must pass.
+    pub gate: GateSettings,
     /// Rows of one batch.
     pub batch_rows_max: usize,
     /// How long a released operation waits for its client before it expires.
@@ -85,6 +85,8 @@ pub(crate) struct DriveContext {
     pub(crate) tasks: runtime::Handle,
     pub(crate) drives: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    /// What becomes of the providers' breakers.
+    pub(crate) feed: BreakerFeed,
     routes: BTreeMap<String, Route>,
     routing: Vec<String>,
 }
@@ -96,17 +98,24 @@ pub(crate) struct Route {
 }
 
 impl DriveContext {
-    /// Where a new payment of that mode goes.
+    /// Where a new payment of that mode goes: to the preferred provider that can be asked now, or
+    /// to the preferred one if none can.
     pub(crate) fn route_for(&self, mode: Mode) -> Option<&Route> {
-        self.route_beside(mode, &[])
+        let serving = || self.serving(mode);
+        let available = |route: &&Route| route.actor.is_available(Purpose::Client);
+        serving().find(available).or_else(|| serving().next())
+    }
+
+    /// The providers that take new payments of that mode, the preferred first.
+    fn serving(&self, mode: Mode) -> impl Iterator<Item = &Route> {
+        let routes = self.routing.iter().filter_map(|name| self.routes.get(name));
+        routes.filter(move |route| route.provider.profile().serves(mode))
     }
 
     /// Where a payment of that mode may go that none of `refused_by` was sent.
     pub(crate) fn route_beside(&self, mode: Mode, refused_by: &[String]) -> Option<&Route> {
-        let untried = |name: &&String| !refused_by.contains(name);
-        let mut routes =
-            (self.routing.iter().filter(untried)).filter_map(|name| self.routes.get(name));
-        routes.find(|route| route.provider.profile().serves(mode))
+        let untried = |route: &&Route| !refused_by.contains(&route.provider.profile().name);
+        self.serving(mode).find(untried)
     }
 
     /// How many providers one drive may turn to.
@@ -121,7 +130,18 @@ impl DriveContext {
 
     /// Where operations in doubt may be settled now.
     pub(crate) fn recoverable_providers(&self) -> Vec<String> {
-        self.routes.keys().cloned().collect()
+        let available = |route: &&Route| route.actor.is_available(Purpose::Settling);
+        let names = |route: &Route| route.provider.profile().name.clone();
+        self.routes.values().filter(available).map(names).collect()
+    }
+
+    pub(crate) fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.get(name)
+    }
+
+    /// Whether new payments may go to that provider.
+    pub(crate) fn is_routed(&self, name: &str) -> bool {
+        self.routing.iter().any(|routed| routed == name)
     }
 
     /// Where a recorded operation was bound to; `None` when that provider is not configured any
@@ -184,6 +204,7 @@ impl ActorSystem {
         });
         let db = Db::new(db.await?);
 
+        let feed = BreakerFeed::new();
         let mut routes = BTreeMap::new();
         let for_providers = arbiters.next();
         for provider in dependencies.providers {
@@ -193,16 +214,23 @@ impl ActorSystem {
                 environment: environment.clone(),
                 tasks: tasks.clone(),
                 metrics: Arc::clone(&metrics),
-                calls: Arc::new(Semaphore::new(settings.provider_calls_max)),
+                gate: Gate::new(
+                    &name,
+                    settings.gate,
+                    environment.clone(),
+                    &metrics,
+                    feed.clone(),
+                ),
                 stopping: stopping.clone(),
             });
+            let owned = Arc::clone(&shared);
             let actor = supervise(
                 "provider",
                 for_providers.clone(),
                 Arc::clone(&watcher),
-                move || ProviderActor::new(Arc::clone(&shared)),
+                move || ProviderActor::new(Arc::clone(&owned)),
             );
-            let actor = ProviderHandle::new(actor.await?);
+            let actor = ProviderHandle::new(actor.await?, shared);
             routes.insert(name, Route { provider, actor });
         }
 
@@ -216,6 +244,7 @@ impl ActorSystem {
             tasks,
             drives: TaskTracker::new(),
             stopping,
+            feed,
             routes,
             routing: dependencies.routing,
         });

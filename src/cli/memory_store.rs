@@ -6,10 +6,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
     payment::{
-        ApiKey, ApiKeyId, ApiKeyRole, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
-        OperationChange, Payment, PaymentId, RecordedEvent, Standing, Timestamp,
+        ApiKey, ApiKeyId, ApiKeyRole, Begun, IdempotencyKey, Merchant, MerchantId, Mode,
+        NewFollowUp, NewOperation, Operation, OperationChange, OperationId, Payment, PaymentId,
+        RecordedEvent, Standing, Timestamp,
     },
-    store::{PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute, WriteError},
+    store::{
+        Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute, WriteError,
+    },
 };
 
 #[derive(Default)]
@@ -41,6 +44,53 @@ impl Store for MemoryStore {
 
     fn change(&self, _: Vec<OperationChange>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
         async { Vec::new() }.boxed()
+    }
+
+    fn begin_follow_ups(
+        &self,
+        _: Vec<NewFollowUp>,
+    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>> {
+        async { Vec::new() }.boxed()
+    }
+
+    fn claim(&self, _: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>> {
+        done(Vec::new())
+    }
+
+    fn expired(&self, _: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
+        done(Vec::new())
+    }
+
+    fn strays(&self, _: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        done(Vec::new())
+    }
+
+    fn in_doubt(&self, _: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        done(Vec::new())
+    }
+
+    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
+        done(Vec::new())
+    }
+
+    fn operation_by_id(
+        &self,
+        _: OperationId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
+        keeps_no_payments()
+    }
+
+    fn unsettled_of(&self, _: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        keeps_no_payments()
+    }
+
+    fn refunds(
+        &self,
+        _: MerchantId,
+        _: Mode,
+        _: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
+        keeps_no_payments()
     }
 
     fn operation<'a>(

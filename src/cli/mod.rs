@@ -65,6 +65,12 @@ enum Command {
     /// Check the configuration and the connections, and exit
     Check(serve::ServeArgs),
     /// Break a world on purpose while payments flow, and count what was charged
+    ///
+    /// Without --url the world is a throw-away one: a sandbox and a server of this very program, in a
+    /// temporary folder that is removed at the end. With --url it is a running server that uses a
+    /// sandbox; rows that need to kill something are skipped then. Exits with 0 only if every row that
+    /// was run is `once`: exactly one charge for every payment that succeeded, none for any other, and
+    /// nothing left undecided.
     Drill(drill::DrillArgs),
 }
 

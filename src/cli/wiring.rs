@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::in_one_line;
 use crate::{
-    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp, RecoverySettings},
+    actors::{ActorSystem, Dependencies, DriveSettings, GateSettings, GiveUp, RecoverySettings},
     config::Config,
     environment::Environment,
     http::{self, HttpDependencies, HttpSettings},
@@ -24,7 +24,7 @@ use crate::{
         Provider,
         stripe::{StripeProvider, StripeSettings},
     },
-    resilience::{AdmissionBounds, Backoff},
+    resilience::{AdmissionBounds, Backoff, LimiterSettings},
     sandbox::{Sandbox, SandboxConfig, SandboxError},
     store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
@@ -194,7 +194,7 @@ pub(super) async fn serve(
         },
         queue_wait: limits.queue_wait(),
         begins_waiting_max: limits.queue_rows_max as usize,
-        provider_calls_max: limits.provider_calls_max as usize,
+        gate: gate(&config),
         batch_rows_max: limits.batch_rows_max as usize,
         pending_ttl: limits.pending_ttl(),
         recovery: RecoverySettings {
@@ -240,6 +240,20 @@ pub(super) async fn serve(
         return Err("an actor crashed again and again; see the log".into());
     }
     Ok(())
+}
+
+/// What each provider's calls must pass.
+fn gate(config: &Config) -> GateSettings {
+    let breaker = config.breaker.settings();
+    GateSettings {
+        breaker,
+        budget: config.retry.settings(),
+        limiter: LimiterSettings {
+            min: config.limits.provider_calls_min,
+            max: config.limits.provider_calls_max,
+            slow: breaker.slow_call,
+        },
+    }
 }
 
 /// Counts the actors' crashes, and ends the process when one cannot be kept alive.

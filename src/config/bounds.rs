@@ -15,6 +15,9 @@ impl Config {
             within("http_workers", workers.into(), 1..=256)?;
         }
         limits.check()?;
+        self.check_breaker()?;
+        within("retry.budget_percent", self.retry.budget_percent, 0..=100)?;
+        within("retry.budget_per_s", self.retry.budget_per_s, 0..=1_000)?;
         let recovery = &self.recovery;
         let setting = |name: &str| format!("recovery.{name}");
         for (name, value, bounds) in [
@@ -46,6 +49,39 @@ impl Config {
             within(&absence, provider.absence_wait_s, 1..=604_800)?;
         }
         self.check_lease()
+    }
+
+    fn check_breaker(&self) -> Result<(), ConfigError> {
+        let breaker = &self.breaker;
+        for (field, value, bounds) in [
+            ("window_s", breaker.window_s, 1..=600),
+            ("calls_min", breaker.calls_min, 1..=100_000),
+            (
+                "failure_rate_percent",
+                breaker.failure_rate_percent,
+                1..=100,
+            ),
+            ("slow_rate_percent", breaker.slow_rate_percent, 1..=100),
+            ("slow_call_ms", breaker.slow_call_ms, 1..=60_000),
+            (
+                "consecutive_failures_max",
+                breaker.consecutive_failures_max,
+                1..=1_000,
+            ),
+            ("open_s", breaker.open_s, 1..=600),
+            ("open_max_s", breaker.open_max_s, breaker.open_s..=3_600),
+            ("half_open_permits", breaker.half_open_permits, 1..=100),
+        ] {
+            within(&format!("breaker.{field}"), value, bounds)?;
+        }
+        // A probe that is cut off by its own time limit must bring a result.
+        let attempts = self.providers.iter().map(|p| p.attempt_timeout_ms);
+        let least_s = attempts.max().unwrap_or(0) / 1_000 + 1;
+        within(
+            "breaker.half_open_max_s",
+            breaker.half_open_max_s,
+            least_s..=600,
+        )
     }
 
     /// Rule 13 of the protocol: nobody takes an operation over while its driver may still be at it.

@@ -50,8 +50,13 @@ pub struct LimitsConfig {
     pub pending_ttl_s: u32,
     /// Rows that one transaction writes, at most: 1 to 4,096. Default: 256.
     pub batch_rows_max: u32,
-    /// Calls to one provider at once: 1 to 65,536. Default: 512.
+    /// Calls to one provider at once for clients, at most; the limit in force is lower while the
+    /// provider shows that it cannot bear as many: 1 to 65,536. Default: 512. Settling what is in
+    /// doubt may take a quarter of the limit on top.
     pub provider_calls_max: u32,
+    /// Below this the limit in force never falls, if `provider_calls_max` is not lower still: 1 to
+    /// 65,536. Default: 16.
+    pub provider_calls_min: u32,
 }
 
 impl Default for LimitsConfig {
@@ -73,6 +78,7 @@ impl Default for LimitsConfig {
             pending_ttl_s: 86_400,
             batch_rows_max: 256,
             provider_calls_max: 512,
+            provider_calls_min: 16,
         }
     }
 }

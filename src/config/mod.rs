@@ -18,6 +18,7 @@ mod log;
 mod provider;
 mod read;
 mod recovery;
+mod resilience;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -32,6 +33,7 @@ pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use provider::{BUILT_IN_SANDBOX, ProviderConfig, SIMPLE_PROVIDER, SandboxConfig};
 pub use recovery::RecoveryConfig;
+pub use resilience::{BreakerConfig, RetryConfig};
 
 /// The settings of one process, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,6 +73,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How what was left behind is settled, table `[recovery]`.
     pub recovery: RecoveryConfig,
+    /// When a provider is left alone, table `[breaker]`.
+    pub breaker: BreakerConfig,
+    /// How often a provider is asked again, table `[retry]`.
+    pub retry: RetryConfig,
     /// Threads that serve HTTP: 1 to 256. Default: one for each core.
     pub http_workers: Option<u16>,
     /// What is logged, table `[log]`.
@@ -96,6 +102,8 @@ impl Default for Config {
             sandbox: SandboxConfig::default(),
             limits: LimitsConfig::default(),
             recovery: RecoveryConfig::default(),
+            breaker: BreakerConfig::default(),
+            retry: RetryConfig::default(),
             http_workers: None,
             log: LogConfig::default(),
             bootstrap: BootstrapKeys::default(),

@@ -233,6 +233,31 @@ fn a_value_out_of_bounds_is_named_with_its_limit() {
             "limits.provider_calls_max",
             "1 to 65536",
         ),
+        (
+            "ONCEPAY_BREAKER__FAILURE_RATE_PERCENT",
+            "101",
+            "breaker.failure_rate_percent",
+            "1 to 100",
+        ),
+        (
+            "ONCEPAY_BREAKER__OPEN_MAX_S",
+            "9",
+            "breaker.open_max_s",
+            "10 to 3600",
+        ),
+        (
+            // The built-in sandbox's attempts take up to 10 s.
+            "ONCEPAY_BREAKER__HALF_OPEN_MAX_S",
+            "10",
+            "breaker.half_open_max_s",
+            "11 to 600",
+        ),
+        (
+            "ONCEPAY_RETRY__BUDGET_PERCENT",
+            "101",
+            "retry.budget_percent",
+            "0 to 100",
+        ),
     ] {
         let text = refusal(&[(name, value)], "");
         assert_eq!(text, format!("{setting} is {value}, but must be {limit}"));

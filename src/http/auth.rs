@@ -32,7 +32,7 @@ impl FromRequest for Caller {
     }
 }
 
-/// An operator: a request with an admin key.
+/// An operator, by an admin key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admin;
 
@@ -47,7 +47,7 @@ impl FromRequest for Admin {
                 ApiKeyRole::Admin => Ok(Self),
                 ApiKeyRole::Merchant { .. } => Err(Refused::new(
                     ProblemCode::Forbidden,
-                    "A merchant's key opens payments; the admin paths need an admin key.",
+                    "The admin paths need an admin key.",
                 )),
             }
         })

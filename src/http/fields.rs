@@ -76,16 +76,13 @@ impl Fields {
 
     /// A string of 1 to `characters_max` characters.
     pub(super) fn required_text(&mut self, name: &str, characters_max: usize) -> Option<String> {
-        if !self.has(name) {
-            self.missing(name);
-            return None;
+        match self.take(name).map(|value| text(value, characters_max)) {
+            None => self.missing(name),
+            Some(Ok(text)) if text.is_empty() => self.error(name, "must not be empty"),
+            Some(Ok(text)) => return Some(text),
+            Some(Err(detail)) => self.error(name, detail),
         }
-        let text = self.optional_text(name, characters_max);
-        if text.as_deref() == Some("") {
-            self.error(name, "must not be empty");
-            return None;
-        }
-        text
+        None
     }
 
     pub(super) fn optional_text(&mut self, name: &str, characters_max: usize) -> Option<String> {

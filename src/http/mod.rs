@@ -3,7 +3,7 @@
 //! **Invariant:** the only module that knows actix-web, and no connection to a database or a
 //! provider is opened or driven on its workers: they end at shutdown while operations still run.
 
-mod admin_payments;
+mod admin;
 mod api_keys;
 mod auth;
 mod body;
@@ -24,7 +24,6 @@ mod problem;
 mod problem_pages;
 mod refunds;
 mod request_context;
-mod resolve_payment;
 mod routes;
 mod server;
 mod strict_json;

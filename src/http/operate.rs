@@ -42,7 +42,12 @@ pub(super) async fn operate(
             let retry_after_s = state.retry_after_s(ComesAgain::After(1));
             Ok(processing(&resource, retry_after_s))
         }
-        Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
+        Reply::Pending(payment) => {
+            let wait = state.payments.providers().retry_after(payment.provider());
+            let seconds = wait.as_millis().div_ceil(1_000);
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
+            Err(Refused::pending(*payment).retry_after(seconds))
+        }
     }
 }
 

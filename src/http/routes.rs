@@ -6,8 +6,8 @@ use actix_web::{
 };
 
 use super::{
-    admin_payments, create_payment, events, follow_ups, get_payment, health, list_payments,
-    metrics, problem, problem_pages, refunds, resolve_payment,
+    admin, create_payment, events, follow_ups, get_payment, health, list_payments, metrics,
+    problem, problem_pages, refunds,
 };
 
 /// A path, the methods it serves as the `Allow` header names them, and their handlers.
@@ -66,12 +66,32 @@ const PATHS: &[Path] = &[
     Path {
         pattern: "/admin/payments",
         allow: "GET",
-        routes: || vec![web::get().to(admin_payments::list_in_doubt)],
+        routes: || vec![web::get().to(admin::payments::list_in_doubt)],
     },
     Path {
         pattern: "/admin/payments/{id}/resolve",
         allow: "POST",
-        routes: || vec![web::post().to(resolve_payment::resolve_payment)],
+        routes: || vec![web::post().to(admin::resolve_payment::resolve_payment)],
+    },
+    Path {
+        pattern: "/admin/providers",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::providers::list_providers)],
+    },
+    Path {
+        pattern: "/admin/providers/{name}",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::providers::get_provider)],
+    },
+    Path {
+        pattern: "/admin/providers/{name}/breaker",
+        allow: "PUT",
+        routes: || vec![web::put().to(admin::set_breaker::set_breaker)],
+    },
+    Path {
+        pattern: "/admin/events",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::events::stream_events)],
     },
     Path {
         pattern: "/healthz",

@@ -15,11 +15,12 @@ use actix_service::{
     IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
 };
 use actix_web::{App, dev::AppConfig, middleware::from_fn, web::Data};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ApiKeys,
+    admin::events::STREAMS_MAX,
     connection::{Connection, Patience},
     problem::ComesAgain,
     request_context::with_context,
@@ -76,6 +77,8 @@ pub(super) struct HttpState {
     pub(super) environment: Environment,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: HttpSettings,
+    /// One permit for each stream of events.
+    pub(super) event_streams: Arc<Semaphore>,
     /// Cancelled when the server stops.
     pub(super) stopping: CancellationToken,
 }
@@ -187,6 +190,7 @@ pub fn start(listener: TcpListener, with: HttpDependencies) -> io::Result<HttpSe
         environment: with.environment,
         metrics: with.metrics,
         settings,
+        event_streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         stopping: stopping.clone(),
     });
     let builder = Server::build()

@@ -148,6 +148,11 @@ impl PaymentView {
         }
     }
 
+    /// The name of the provider that took the payment.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
     /// Where the payment is found.
     pub fn path(&self) -> String {
         format!("/payments/{}", self.id)

@@ -36,8 +36,12 @@ pub enum NotSentReason {
     RateLimited,
     /// The provider's own 401 or 403: an operator must look.
     Unauthorized,
-    /// We refused before the first byte: no room, no time, or the wrong account.
+    /// We refused before the first byte: no time, no retry left, or the wrong account.
     Withheld,
+    /// The breaker refused before the first byte.
+    BreakerOpen,
+    /// As many calls as may be were under way.
+    NoRoom,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ impl NotSentReason {
             Self::RateLimited => "rate_limited",
             Self::Unauthorized => "unauthorized",
             Self::Withheld => "withheld",
+            Self::BreakerOpen => "breaker_open",
+            Self::NoRoom => "no_room",
         }
     }
 }

@@ -74,7 +74,7 @@ impl<T: Clone + Eq + Hash, K: Clone + Eq + Hash> Admission<T, K> {
     ///
     /// # Errors
     /// [`NotAdmitted`], at once: nobody waits at the gate.
-    pub fn admit(&self, tenant: T, key: K) -> Result<Permit<T, K>, NotAdmitted> {
+    pub fn admit(&self, tenant: T, key: K) -> Result<AdmissionPermit<T, K>, NotAdmitted> {
         let mut house = held(&self.house);
         if house.closed {
             return Err(NotAdmitted::Closed);
@@ -91,7 +91,7 @@ impl<T: Clone + Eq + Hash, K: Clone + Eq + Hash> Admission<T, K> {
             house.tenants.insert(tenant.clone(), own + 1);
         }
         drop(house);
-        Ok(Permit {
+        Ok(AdmissionPermit {
             house: Arc::clone(&self.house),
             tenant,
             key,
@@ -129,19 +129,19 @@ impl<T, K> fmt::Debug for Admission<T, K> {
 }
 
 /// A seat in the house, given back when it is dropped.
-pub struct Permit<T: Eq + Hash, K: Eq + Hash> {
+pub struct AdmissionPermit<T: Eq + Hash, K: Eq + Hash> {
     house: Arc<Mutex<House<T, K>>>,
     tenant: T,
     key: K,
 }
 
-impl<T: Eq + Hash, K: Eq + Hash> fmt::Debug for Permit<T, K> {
+impl<T: Eq + Hash, K: Eq + Hash> fmt::Debug for AdmissionPermit<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Permit")
+        f.write_str("AdmissionPermit")
     }
 }
 
-impl<T: Eq + Hash, K: Eq + Hash> Drop for Permit<T, K> {
+impl<T: Eq + Hash, K: Eq + Hash> Drop for AdmissionPermit<T, K> {
     fn drop(&mut self) {
         let mut house = held(&self.house);
         if take_one(&mut house.places, &self.key) == 0 {

@@ -111,6 +111,13 @@ pub struct LimiterPermit {
 }
 
 impl LimiterPermit {
+    /// The call begins only now: the room was taken ahead of it.
+    pub fn begun(self, now: Instant) -> Self {
+        let mut permit = self;
+        permit.began = now;
+        permit
+    }
+
     /// The call has ended; `overloaded` when it timed out or was refused for load.
     pub fn complete(self, overloaded: bool, now: Instant) {
         self.limiter.lock().learn(self.began, overloaded, now);

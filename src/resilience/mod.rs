@@ -23,7 +23,7 @@ mod purpose;
 mod send_window;
 mod turned_away;
 
-pub use admission::{Admission, AdmissionBounds, NotAdmitted, Permit};
+pub use admission::{Admission, AdmissionBounds, AdmissionPermit, NotAdmitted};
 pub use backoff::Backoff;
 pub use breaker::{
     Breaker, BreakerPermit, BreakerSettings, BreakerSnapshot, BreakerState, CallResult,

@@ -49,16 +49,20 @@ pub(super) trait Writer<T> {
 
 /// Writes a batch; one result for each item, in order.
 ///
-/// Items of one `subject` go into consecutive transactions.
-pub(super) async fn run<T, S: Hash + Eq, W: Writer<T>>(
+/// Items that share one of their `subjects` go into consecutive transactions.
+pub(super) async fn run<T, S, W>(
     writer: &W,
     environment: &Environment,
     batch: &[T],
-    subject: impl Fn(&T) -> S,
-) -> Vec<Result<W::Answer, WriteError>> {
+    subjects: impl Fn(&T) -> S,
+) -> Vec<Result<W::Answer, WriteError>>
+where
+    S: IntoIterator<Item: Hash + Eq>,
+    W: Writer<T>,
+{
     tracing::debug!(size = batch.len(), "writing a batch");
     let mut results = Vec::with_capacity(batch.len());
-    for wave in waves(batch, subject) {
+    for wave in waves(batch, subjects) {
         // Later ranges first, so that the next one is at the end.
         let mut ranges = vec![wave];
         while let Some(range) = ranges.pop() {
@@ -90,17 +94,21 @@ fn rejected(reason: String) -> WriteError {
 }
 
 /// Cuts a batch into runs in which no subject comes twice.
-fn waves<T, S: Hash + Eq>(batch: &[T], subject: impl Fn(&T) -> S) -> Vec<Range<usize>> {
+fn waves<T, S>(batch: &[T], subjects: impl Fn(&T) -> S) -> Vec<Range<usize>>
+where
+    S: IntoIterator<Item: Hash + Eq>,
+{
     let mut waves = Vec::new();
     let mut seen = HashSet::new();
     let mut start = 0;
     for (place, item) in batch.iter().enumerate() {
-        if !seen.insert(subject(item)) {
+        let subjects: Vec<_> = subjects(item).into_iter().collect();
+        if subjects.iter().any(|subject| seen.contains(subject)) {
             waves.push(start..place);
             start = place;
             seen.clear();
-            seen.insert(subject(item));
         }
+        seen.extend(subjects);
     }
     if start < batch.len() {
         waves.push(start..batch.len());
@@ -211,7 +219,7 @@ mod tests {
         };
         let mut environment = Environment::of_the_machine();
         environment.randomness = Arc::new(Zeros);
-        let results = run(&writer, &environment, batch, |item| *item).await;
+        let results = run(&writer, &environment, batch, |item| [*item]).await;
         (results, writer.tries.into_inner().unwrap())
     }
 
@@ -222,8 +230,10 @@ mod tests {
     #[test]
     fn a_subject_that_comes_twice_begins_a_new_transaction() {
         let batch = ["a", "b", "a", "a", "c"];
-        assert_eq!(waves(&batch, |one| *one), [0..2, 2..3, 3..5]);
-        assert!(waves(&[] as &[&str], |one| *one).is_empty());
+        assert_eq!(waves(&batch, |one| [*one]), [0..2, 2..3, 3..5]);
+        assert!(waves(&[] as &[&str], |one| [*one]).is_empty());
+        let pairs = [["a", "x"], ["b", "y"], ["c", "x"]];
+        assert_eq!(waves(&pairs, |one| *one), [0..2, 2..3]);
     }
 
     #[tokio::test]

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Claim,
     batch::Written,
-    rows::{EventRow, OperationRow, PaymentRow},
+    rows::{EventRow, OperationRow, PaymentRow, Unreadable},
 };
 use crate::payment::{
-    Effect, IdempotencyKey, MerchantId, Mode, NewOperation, Operation, OperationChange,
-    OperationId, Payment, PaymentId, Standing, Timestamp, apply,
+    Change, Effect, NewOperation, Operation, OperationChange, OperationId, Payment, PaymentId,
+    Scope, Standing, Timestamp, apply,
 };
 
 /// The rows that a batch of changes writes, ordered by id, and what it answers.
@@ -21,12 +22,78 @@ pub(super) struct Decision {
     pub(super) answers: Written,
 }
 
+impl Decision {
+    /// What was recovered by a batch of recoveries. What could not be stays as it is: a person must
+    /// look.
+    pub(super) fn claimed(self) -> Vec<Standing> {
+        let claimed = self.answers.into_iter().filter_map(|answer| match answer {
+            Ok(standing) => standing.applied.then_some(standing),
+            Err(reason) => {
+                tracing::error!(%reason, "alarm: an operation cannot be recovered");
+                None
+            }
+        });
+        claimed.collect()
+    }
+}
+
 /// The rows that were locked, and the store's clock after that.
 #[derive(Debug)]
 pub(super) struct Locked {
-    pub(super) operations: BTreeMap<OperationId, Operation>,
-    pub(super) payments: BTreeMap<PaymentId, Payment>,
-    pub(super) now: Timestamp,
+    operations: BTreeMap<OperationId, Operation>,
+    payments: BTreeMap<PaymentId, Payment>,
+    /// Rows that this program does not understand, by id.
+    unreadable: BTreeMap<String, Unreadable>,
+    now: Timestamp,
+}
+
+impl Locked {
+    pub(super) fn new(
+        operations: impl IntoIterator<Item = OperationRow>,
+        payments: impl IntoIterator<Item = PaymentRow>,
+        now: Timestamp,
+    ) -> Self {
+        let mut locked = Self {
+            operations: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            now,
+        };
+        for row in operations {
+            let id = row.id.clone();
+            match Operation::try_from(row) {
+                Ok(operation) => drop(locked.operations.insert(operation.id, operation)),
+                Err(error) => drop(locked.unreadable.insert(id, error)),
+            }
+        }
+        for row in payments {
+            let id = row.id.clone();
+            match Payment::try_from(row) {
+                Ok(payment) => drop(locked.payments.insert(payment.id, payment)),
+                Err(error) => drop(locked.unreadable.insert(id, error)),
+            }
+        }
+        locked
+    }
+
+    /// The changes by which `claim` recovers each of the operations.
+    pub(super) fn recoveries(&self, claim: &Claim) -> Vec<OperationChange> {
+        for (id, error) in &self.unreadable {
+            tracing::error!(id, %error, "alarm: a row cannot be recovered");
+        }
+        let mut due: Vec<_> = self.operations.values().collect();
+        due.sort_by_key(|operation| operation.next_recovery_at);
+        let recover = |operation: &Operation| OperationChange {
+            operation_id: operation.id,
+            epoch: operation.epoch,
+            change: Change::Recover {
+                owner: claim.owner,
+                lease: claim.lease,
+            },
+            at: claim.at,
+        };
+        due.into_iter().map(recover).collect()
+    }
 }
 
 /// Decides each change over what the changes before it made of the rows.
@@ -60,10 +127,14 @@ fn decide_one(
     events: &mut Vec<EventRow>,
 ) -> Result<(Standing, bool), String> {
     let id = change.operation_id;
-    let operation =
-        (locked.operations.get_mut(&id)).ok_or(format!("there is no operation {id}"))?;
-    let payment = (locked.payments.get_mut(&operation.payment_id))
-        .ok_or(format!("operation {id} has no payment"))?;
+    let unreadable = |id: String| locked.unreadable.get(&id).map(Unreadable::to_string);
+    let operation = (locked.operations.get_mut(&id)).ok_or_else(|| {
+        unreadable(id.to_string()).unwrap_or_else(|| format!("there is no operation {id}"))
+    })?;
+    let payment = (locked.payments.get_mut(&operation.payment_id)).ok_or_else(|| {
+        let reason = unreadable(operation.payment_id.to_string());
+        reason.unwrap_or_else(|| format!("operation {id} has no payment"))
+    })?;
     let effect = apply(operation, payment, change, locked.now)
         .map_err(|illegal| format!("operation {id} contradicts its payment: {illegal}"))?;
     let (applied, new) = match effect {
@@ -102,11 +173,24 @@ pub(super) fn lease_micros(intent: &NewOperation) -> i64 {
 }
 
 /// What no two intents of one transaction may share.
-pub(super) fn begun_subject(intent: &NewOperation) -> (MerchantId, Mode, IdempotencyKey) {
-    let operation = &intent.operation;
-    (
-        operation.merchant_id,
-        operation.mode,
-        operation.idempotency_key.clone(),
-    )
+pub(super) fn begun_subjects(intent: &NewOperation) -> [Scope; 1] {
+    [scope_of(&intent.operation)]
+}
+
+/// What no two changes of one transaction may share.
+pub(super) fn changed_subjects(change: &OperationChange) -> [OperationId; 1] {
+    [change.operation_id]
+}
+
+/// What no two claims of one transaction may share: nothing, since each is alone.
+pub(super) fn claimed_subjects(_: &Claim) -> [OperationId; 0] {
+    []
+}
+
+pub(super) fn scope_of(operation: &Operation) -> Scope {
+    Scope {
+        merchant_id: operation.merchant_id,
+        mode: operation.mode,
+        key: operation.idempotency_key.clone(),
+    }
 }

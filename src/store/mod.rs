@@ -13,6 +13,7 @@
 mod batch;
 mod decide;
 mod errors;
+mod follow_ups;
 mod migrations;
 mod open;
 mod postgres;
@@ -69,52 +70,36 @@ pub trait Store: Send + Sync + 'static {
     fn begin_follow_ups(
         &self,
         batch: Vec<NewFollowUp>,
-    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>> {
-        unimplemented!()
-    }
+    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>>;
 
     /// Becomes the driver of open operations whose lease ran out and whose `next_recovery_at` has
     /// come, the longest due first, as [`Change::Recover`] says; those that another node claims at
     /// this moment are left to it. Each standing has `applied: true`.
     ///
     /// Dropping the future does not undo the work.
-    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>> {
-        unimplemented!()
-    }
+    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>>;
 
     /// Released operations whose time is over, the longest first, at most `limit`.
-    fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
-        unimplemented!()
-    }
+    fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>>;
 
     /// Settled operations with a stray charge that was not given back yet, at most `limit`.
-    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        unimplemented!()
-    }
+    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
     /// Operations in doubt, the oldest doubt first, at most `limit`, of every merchant.
-    fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        unimplemented!()
-    }
+    fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
     /// How many operations are in doubt at each provider, and since when the oldest is.
-    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
-        unimplemented!()
-    }
+    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>>;
 
     /// The operation of that id, with its payment; `applied` is false.
     fn operation_by_id(
         &self,
         id: OperationId,
-    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
-        unimplemented!()
-    }
+    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>>;
 
     /// The unsettled operations of a payment, whoever's it is, with the payment; empty when there
     /// are none.
-    fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        unimplemented!()
-    }
+    fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
     /// The refunds of a payment, newest first, at most 100; `None` when there is no such payment of
     /// that merchant.
@@ -123,9 +108,7 @@ pub trait Store: Send + Sync + 'static {
         merchant_id: MerchantId,
         mode: Mode,
         id: PaymentId,
-    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
-        unimplemented!()
-    }
+    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>>;
 
     /// The operation under a key, with its payment; `applied` is false.
     fn operation<'a>(

@@ -22,6 +22,22 @@ macro_rules! events_query {
     };
 }
 
+/// The refunds of a payment, newest first.
+macro_rules! refunds_query {
+    ($id:expr) => {
+        operations::table
+            .filter(operations::payment_id.eq($id.to_string()))
+            .filter(operations::kind.eq("refund"))
+            // In these words, not by a parameter: so stands the condition of the index.
+            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+                "operations.kind <> 'create'",
+            ))
+            .order(operations::id.desc())
+            .limit(crate::store::queries::REFUNDS_MAX)
+            .select(OperationRow::as_select())
+    };
+}
+
 /// One page of payments and one row more; walking towards newer payments, oldest first.
 macro_rules! page_query {
     ($backend:ty, $query:expr) => {{
@@ -86,12 +102,15 @@ macro_rules! api_key_query {
     };
 }
 
-pub(super) use {api_key_query, events_query, page_query, payment_query};
+pub(super) use {api_key_query, events_query, page_query, payment_query, refunds_query};
 
 use std::time::Duration;
 
 use super::{Cursor, PaymentPage, PaymentQuery, ReadError, rows::PaymentRow};
 use crate::payment::{Payment, PaymentId, Timestamp};
+
+/// At most so many refunds of one payment are listed.
+pub(super) const REFUNDS_MAX: i64 = 100;
 
 /// How far an id's time and its payment's may be apart. Ids carry the time they were made at, so a
 /// span of time is a span of ids, which an index finds.

@@ -38,6 +38,16 @@ pub(super) fn run_batch<'a, T: Send + 'static>(
     })
 }
 
+/// The result of a batch of one.
+pub(super) fn only<'a, T: Send + 'a>(
+    batch: BoxFuture<'a, Vec<Result<T, WriteError>>>,
+) -> BoxFuture<'a, Result<T, WriteError>> {
+    Box::pin(async move {
+        let nothing = || Err(WriteError::Unknown("the store gave no result".to_owned()));
+        batch.await.pop().unwrap_or_else(nothing)
+    })
+}
+
 pub(super) fn read<'a, T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = Result<T, ReadError>> + Send + 'static,

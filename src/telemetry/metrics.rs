@@ -171,6 +171,9 @@ mod tests {
             .provider
             .called("main", &Outcome::NotSent(not_sent), took);
         let in_flight = metrics.provider.call_begins("main");
+        let gate = metrics.provider.gate("main");
+        gate.state.set(1);
+        gate.transition("closed", "open");
         metrics.actors.key_actors_alive.inc();
         metrics.actors.operations_in_flight.inc();
         metrics.actors.restarted("db");
@@ -190,6 +193,12 @@ mod tests {
             r#"oncepay_provider_outcomes_total{provider="main",kind="not_sent",reason="rate_limited"} 1"#,
             r#"oncepay_provider_attempt_duration_seconds_count{provider="main"} 1"#,
             r#"oncepay_provider_calls_in_flight{provider="main"} 1"#,
+            r#"oncepay_provider_breaker_state{provider="main"} 1"#,
+            r#"oncepay_provider_breaker_transitions_total{provider="main",from="closed",to="open"} 1"#,
+            r#"oncepay_provider_breaker_refusals_total{provider="main"} 0"#,
+            r#"oncepay_provider_concurrency_limit{provider="main"} 0"#,
+            r#"oncepay_provider_retry_budget_tokens{provider="main"} 0"#,
+            r#"oncepay_provider_retries_total{provider="main"} 0"#,
             "oncepay_key_actors_alive 1",
             "oncepay_operations_in_flight 1",
             r#"oncepay_actor_restarts_total{actor="db"} 1"#,

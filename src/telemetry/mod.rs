@@ -11,5 +11,5 @@ pub use admission_metrics::AdmissionMetrics;
 pub use http_metrics::HttpMetrics;
 pub use logs::{LogError, init_logs};
 pub use metrics::{ActorMetrics, Metrics};
-pub use provider_metrics::{CallInFlight, ProviderMetrics};
+pub use provider_metrics::{CallInFlight, GateSeries, ProviderMetrics};
 pub use store_metrics::{BatchKind, StoreMetrics};

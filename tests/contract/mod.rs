@@ -1,6 +1,8 @@
 //! The HTTP contract, as a client meets it.
 
+mod admin;
 mod admin_payments;
+mod alerts;
 mod asking;
 mod bounds;
 mod captures;

@@ -4,6 +4,7 @@ use oncepay::{
     actors::{Patience, Refusal, Reply},
     payment::{OperationState, PaymentStatus},
     provider::InDoubtReason,
+    resilience::BreakerState,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -361,6 +362,46 @@ fn writes_of_many_payments_share_batches() {
         assert_eq!(batches.iter().sum::<usize>(), 200);
         assert!(batches.iter().any(|rows| *rows > 10), "{batches:?}");
         assert!(batches.iter().all(|rows| *rows <= 64), "{batches:?}");
+    });
+}
+
+#[test]
+fn more_than_the_provider_takes_is_turned_away_with_nothing_recorded() {
+    simulate(|world| async move {
+        let keys: Vec<_> = (0..300).map(|n| format!("k{n}")).collect();
+        (0..100).for_each(|_| world.provider.then(Duration::from_secs(1), approved()));
+        let replies = futures_util::future::join_all(keys.iter().map(|key| world.pay(key))).await;
+        let (overloaded, paid): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .zip(replies)
+            .partition(|(_, reply)| matches!(reply, Err(Refusal::Overloaded)));
+        assert_eq!((paid.len(), overloaded.len()), (100, 200));
+        for (_, reply) in paid {
+            assert_eq!(settled(reply).0, 201);
+        }
+        for (key, _) in overloaded {
+            assert!(world.store.rows(key).is_none());
+        }
+        assert_eq!(settled(world.pay("afterwards").await).0, 201);
+    });
+}
+
+#[test]
+fn an_open_breaker_leaves_the_payment_pending_and_the_same_key_succeeds_later() {
+    simulate(|world| async move {
+        (0..5).for_each(|_| world.provider.then(NOW, refused()));
+        for key in ["a", "b", "c", "d"] {
+            let reply = world.pay(key).await;
+            assert!(matches!(reply, Ok(Reply::Pending(_))), "{reply:?}");
+        }
+        assert_eq!(world.provider.calls().len(), 5);
+        let snapshot = world.payments.providers().snapshot("scripted").unwrap();
+        assert_eq!(snapshot.state, BreakerState::Open);
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        for key in ["a", "b", "c", "d"] {
+            assert_eq!(settled(world.pay(key).await).0, 201);
+        }
+        assert_eq!(world.provider.calls().len(), 9);
     });
 }
 

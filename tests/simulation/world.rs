@@ -12,13 +12,13 @@ use std::{
 use actix::System;
 use oncepay::{
     actors::{
-        ActorSystem, Dependencies, DriveSettings, GiveUp, Order, Patience, Payments,
+        ActorSystem, Dependencies, DriveSettings, GateSettings, GiveUp, Order, Patience, Payments,
         RecoverySettings, Refusal, Reply, Request,
     },
     environment::{Clock, Environment, Randomness},
     lookups::MemoryLookups,
     payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Scope, Timestamp},
-    resilience::{AdmissionBounds, Backoff},
+    resilience::{AdmissionBounds, Backoff, LimiterSettings},
     telemetry::Metrics,
 };
 use tokio::{runtime, time::Instant};
@@ -136,7 +136,13 @@ impl World {
             },
             queue_wait: QUEUE_WAIT,
             begins_waiting_max: 1_000,
-            provider_calls_max: 100,
+            gate: GateSettings {
+                limiter: LimiterSettings {
+                    max: 100,
+                    ..LimiterSettings::default()
+                },
+                ..GateSettings::default()
+            },
             batch_rows_max: 64,
             pending_ttl: Duration::from_secs(24 * 3_600),
             recovery: RecoverySettings {

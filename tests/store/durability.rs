@@ -28,6 +28,8 @@ async fn own_server() -> (PostgresServer, Fixture) {
 async fn rule_18_a_store_whose_server_is_down_attempts_nothing() {
     let (mut server, at) = own_server().await;
     server.kill();
+    // The sessions of a killed server live on for a moment.
+    eventually(async || at.store.ping().await.err()).await;
 
     let results = at.store.begin(vec![at.intent("a"), at.intent("b")]).await;
 

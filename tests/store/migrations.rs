@@ -130,12 +130,21 @@ async fn both_dialects_make_the_same_tables_and_undo_them() {
 
     assert_eq!(of_postgres, of_sqlite);
     let root = format!("{}/migrations", env!("CARGO_MANIFEST_DIR"));
-    for migration in fs::read_dir(format!("{root}/postgres")).unwrap() {
-        let down = fs::read_to_string(migration.unwrap().path().join("down.sql")).unwrap();
+    // The newest first.
+    let undoing = |dialect: &str| {
+        let mut folders: Vec<_> = fs::read_dir(format!("{root}/{dialect}"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        folders.sort();
+        let down = |folder: std::path::PathBuf| fs::read_to_string(folder.join("down.sql"));
+        let downs: Vec<_> = folders.into_iter().rev().map(down).collect();
+        downs.into_iter().map(Result::unwrap)
+    };
+    for down in undoing("postgres") {
         execute(url.expose_secret(), &down).await;
     }
-    for migration in fs::read_dir(format!("{root}/sqlite")).unwrap() {
-        let down = fs::read_to_string(migration.unwrap().path().join("down.sql")).unwrap();
+    for down in undoing("sqlite") {
         diesel::connection::SimpleConnection::batch_execute(&mut connection, &down).unwrap();
     }
     assert!(

@@ -1,11 +1,12 @@
 drop index operations_stray;
 drop index operations_in_doubt;
-alter table operations drop column stray_reversed_at;
-alter table operations drop column failure_message;
-alter table operations drop column failure_code;
-alter table operations drop column absent_at;
-alter table operations drop column resends_barred;
-alter table operations drop column provider_reference;
-alter table operations drop column amount;
-alter table operations drop column in_doubt_reason;
-alter table operations drop column in_doubt_since;
+alter table operations
+    drop column stray_reversed_at,
+    drop column failure_message,
+    drop column failure_code,
+    drop column absent_at,
+    drop column resends_barred,
+    drop column provider_reference,
+    drop column amount,
+    drop column in_doubt_reason,
+    drop column in_doubt_since;

@@ -40,13 +40,7 @@ use crate::environment::Environment;
 
 pub(super) use error::DrillError;
 
-/// Break a world on purpose while payments flow, and count what was charged
-///
-/// Without --url the world is a throw-away one: a sandbox and a server of this very program, in a
-/// temporary folder that is removed at the end. With --url it is a running server that uses a sandbox;
-/// rows that need to kill something are skipped then. Exits with 0 only if every row that was run is
-/// `once`: exactly one charge for every payment that succeeded, none for any other, and nothing left
-/// undecided.
+/// What a drill is run against, and how much is asked of it.
 #[derive(Debug, Args)]
 pub(super) struct DrillArgs {
     /// A running server to drill; it must use the sandbox of --sandbox-url

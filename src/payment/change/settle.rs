@@ -214,7 +214,11 @@ impl Rows<'_> {
 
     fn approved(&self, approval: &Approval) -> PaymentEvent {
         let provider_reference = approval.reference.clone();
-        let amount = self.operation.amount;
+        // A program from before operations had an amount left it out of those that make a payment.
+        let amount = match self.operation.kind {
+            OperationKind::Create => self.payment.money.minor(),
+            _ => self.operation.amount,
+        };
         match approval.approved_as {
             ApprovedAs::Authorized => PaymentEvent::Authorized {
                 amount,

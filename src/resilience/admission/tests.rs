@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 type Gate = Admission<u8, (u8, u16)>;
-type Held = Permit<u8, (u8, u16)>;
+type Held = AdmissionPermit<u8, (u8, u16)>;
 
 fn gate(places_max: usize, seats_max: usize) -> Gate {
     Gate::new(AdmissionBounds {

@@ -10,11 +10,11 @@ use super::{
     statement::{CLOCK, SqlOf, Statement, assigned, listed, unnest},
 };
 use crate::{
-    payment::{Operation, OperationChange, Payment, Standing, Timestamp},
+    payment::{OperationChange, Standing, Timestamp},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
-        rows::{Column, EventRow, OperationRow, PaymentRow, Unreadable},
+        rows::{Column, EventRow, OperationRow, PaymentRow},
     },
 };
 
@@ -82,7 +82,6 @@ async fn lock(
     connection: &mut AsyncPgConnection,
     items: &[OperationChange],
 ) -> Result<Locked, Error> {
-    let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
     let ids: Vec<_> = (items.iter())
         .map(|item| item.operation_id.to_string())
         .collect();
@@ -93,35 +92,37 @@ async fn lock(
     let ids: Vec<_> = (operations.iter())
         .map(|operation| operation.payment_id.clone())
         .collect();
+    let (payments, now) = lock_payments(connection, &ids).await?;
+    Ok(Locked::new(operations, payments, now))
+}
+
+/// Locks payments; gives the server's clock, too, as it was when the first of them was locked.
+pub(super) async fn lock_payments(
+    connection: &mut AsyncPgConnection,
+    ids: &[String],
+) -> Result<(Vec<PaymentRow>, Timestamp), Error> {
     let payments: Vec<(PaymentRow, i64)> =
         Statement::<LockPayments, (SqlOf<PaymentRow>, BigInt)>::new(
             &LOCK_PAYMENTS,
-            vec![texts(&ids)],
+            vec![texts(ids)],
         )
         .load(connection)
         .await?;
-    let mut locked = Locked {
-        now: Timestamp::from_micros(payments.iter().map(|(_, now)| *now).min().unwrap_or(0)),
-        operations: Default::default(),
-        payments: Default::default(),
-    };
-    for row in operations {
-        let operation = Operation::try_from(row).map_err(unreadable)?;
-        locked.operations.insert(operation.id, operation);
-    }
-    for (row, _) in payments {
-        let payment = Payment::try_from(row).map_err(unreadable)?;
-        locked.payments.insert(payment.id, payment);
-    }
-    Ok(locked)
+    let now = payments.iter().map(|(_, now)| *now).min().unwrap_or(0);
+    let payments = payments.into_iter().map(|(row, _)| row).collect();
+    Ok((payments, Timestamp::from_micros(now)))
 }
 
-fn texts(texts: &[String]) -> Column<'_> {
+pub(super) fn texts(texts: &[String]) -> Column<'_> {
     Column::Text(texts.iter().map(|text| Some(text.as_str())).collect())
 }
 
-async fn write(connection: &mut AsyncPgConnection, decision: &Decision) -> Result<(), Error> {
-    if decision.operations.is_empty() {
+/// Writes rows that are locked, and checks that each was there.
+pub(super) async fn write(
+    connection: &mut AsyncPgConnection,
+    decision: &Decision,
+) -> Result<(), Error> {
+    if decision.payments.is_empty() {
         return Ok(());
     }
     let mut columns = OperationRow::columns(&decision.operations);

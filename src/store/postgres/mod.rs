@@ -5,12 +5,15 @@
 
 mod begin;
 mod change;
+mod claim;
+mod follow_ups;
 mod merchants;
 mod pool;
 mod reads;
 mod statement;
+mod unsettled;
 
-use std::{sync::Arc, time::Duration};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
@@ -20,18 +23,20 @@ pub(super) use pool::connect_to_migrate;
 
 use self::pool::{Connection, Pool};
 use super::{
-    PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl, UnsettledRoute,
-    WriteError,
+    Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl,
+    UnsettledRoute, WriteError,
     batch::{self, Failure},
     decide,
     errors::failure,
+    follow_ups::subjects as follow_up_subjects,
     pending_migrations, tasks,
 };
 use crate::{
     environment::Environment,
     payment::{
-        ApiKey, ApiKeyId, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
-        OperationChange, Payment, PaymentId, RecordedEvent, Standing, Timestamp,
+        ApiKey, ApiKeyId, Begun, IdempotencyKey, Merchant, MerchantId, Mode, NewFollowUp,
+        NewOperation, Operation, OperationChange, OperationId, Payment, PaymentId, RecordedEvent,
+        Standing, Timestamp,
     },
 };
 
@@ -99,6 +104,23 @@ impl PostgresStore {
             runtime: Handle::current(),
         })
     }
+
+    /// Writes a batch in a task of its own.
+    fn write_batch<'a, T, S>(
+        &self,
+        batch: Vec<T>,
+        subjects: fn(&T) -> S,
+    ) -> BoxFuture<'a, Vec<Result<<Writing as batch::Writer<T>>::Answer, WriteError>>>
+    where
+        T: Send + Sync + 'static,
+        S: IntoIterator<Item: Hash + Eq + Send> + 'static,
+        Writing: batch::Writer<T, Answer: 'static>,
+    {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            batch::run(&*writing, &writing.environment, &batch, subjects).await
+        })
+    }
 }
 
 /// Runs a read or a single write with a connection of the pool.
@@ -115,26 +137,75 @@ macro_rules! with_connection {
 
 impl Store for PostgresStore {
     fn begin(&self, batch: Vec<NewOperation>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
-        let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
-            batch::run(
-                &*writing,
-                &writing.environment,
-                &batch,
-                decide::begun_subject,
-            )
-            .await
-        })
+        self.write_batch(batch, decide::begun_subjects)
     }
 
     fn change(
         &self,
         batch: Vec<OperationChange>,
     ) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
-        let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
-            let subject = |change: &OperationChange| change.operation_id;
-            batch::run(&*writing, &writing.environment, &batch, subject).await
+        self.write_batch(batch, decide::changed_subjects)
+    }
+
+    fn begin_follow_ups(
+        &self,
+        batch: Vec<NewFollowUp>,
+    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>> {
+        self.write_batch(batch, follow_up_subjects)
+    }
+
+    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>> {
+        let claimed = self.write_batch(vec![claim], decide::claimed_subjects);
+        tasks::only(claimed)
+    }
+
+    fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::expired(&mut connection, limit)
+        })
+    }
+
+    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::strays(&mut connection, limit)
+        })
+    }
+
+    fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::in_doubt(&mut connection, limit)
+        })
+    }
+
+    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::doubts(&mut connection)
+        })
+    }
+
+    fn operation_by_id(
+        &self,
+        id: OperationId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::operation_by_id(&mut connection, id)
+        })
+    }
+
+    fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::unsettled_of(&mut connection, id)
+        })
+    }
+
+    fn refunds(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
+        with_connection!(self, tasks::read, ReadError, |connection| {
+            unsettled::refunds(&mut connection, merchant_id, mode, id)
         })
     }
 

@@ -44,7 +44,23 @@ static BY_KEY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// An operation that was found under its key, its payment, and the server's clock.
+/// The condition that an operation is not settled and belongs to one of the payments of two equal
+/// arrays: the one that made a payment is found by the payment's key, all others by the payment.
+///
+/// Where the rows are locked by it, one can be settled while its lock is waited for.
+pub(super) fn unsettled_ids() -> &'static str {
+    "o.id = any(array(
+        select made.id from payments as p join operations as made
+            on (made.merchant_id, made.mode, made.idempotency_key)
+            = (p.merchant_id, p.mode, p.idempotency_key)
+        where p.id = any(?) and made.state <> 'settled'
+        union all
+        select after.id from operations as after
+        where after.payment_id = any(?) and after.kind <> 'create' and after.state <> 'settled'
+    ))"
+}
+
+/// An operation that was found, its payment, and the server's clock.
 #[derive(Clone, Debug, diesel::Queryable)]
 pub(super) struct Found {
     operation: OperationRow,

@@ -18,6 +18,9 @@ pub(super) type SqlOf<R> = <<R as Selectable<Pg>>::SelectExpression as Expressio
 /// The server's clock in microseconds; unlike `now()` it moves within a transaction.
 pub(super) const CLOCK: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
 
+/// The server's clock at the beginning of the statement, which an index can be searched by.
+pub(super) const NOW: &str = "(extract(epoch from statement_timestamp()) * 1000000)::bigint";
+
 /// An SQL text in which each `?` stands for one array. `Name` makes the statement known to the
 /// connection's cache, so that one name is one text; `Returns` is the type of its rows.
 #[derive(Debug)]

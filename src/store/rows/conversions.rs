@@ -3,7 +3,7 @@
 use super::{ApiKeyRow, EventRow, MerchantRow, OperationRow, PaymentRow, Unreadable};
 use crate::payment::{
     Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money, Operation,
-    Owner, Payment, PaymentEvent, PaymentId, ProviderRoute, RecordedEvent, Timestamp,
+    OperationId, Owner, Payment, PaymentEvent, PaymentId, ProviderRoute, RecordedEvent, Timestamp,
 };
 
 fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
@@ -17,6 +17,15 @@ fn sized<const N: usize>(bytes: Vec<u8>, column: &'static str) -> Result<[u8; N]
 fn key(text: &str) -> Result<IdempotencyKey, Unreadable> {
     let column = "idempotency_key";
     IdempotencyKey::new(text).ok().ok_or(Unreadable { column })
+}
+
+/// Ids of operations, each with a number.
+pub(in super::super) fn with_ids(
+    rows: Vec<(String, i64)>,
+) -> Result<Vec<(OperationId, i64)>, Unreadable> {
+    rows.into_iter()
+        .map(|(id, number)| Ok((parsed(&id, "id")?, number)))
+        .collect()
 }
 
 impl From<&Operation> for OperationRow {
@@ -104,7 +113,10 @@ impl TryFrom<OperationRow> for Operation {
             },
             first_sent_at: Timestamp::from_micros(row.first_sent_at),
             in_doubt: row.in_doubt,
-            in_doubt_since: row.in_doubt_since.map(Timestamp::from_micros),
+            // A program from before this column leaves it out.
+            in_doubt_since: (row.in_doubt_since)
+                .or(row.in_doubt.then_some(row.first_sent_at))
+                .map(Timestamp::from_micros),
             in_doubt_reason: row.in_doubt_reason,
             amount: row.amount,
             amount_reserved: row.amount_reserved,

@@ -2,6 +2,8 @@
 
 mod conversions;
 
+pub(super) use conversions::with_ids;
+
 use diesel::prelude::*;
 
 use super::schema::{api_keys, merchants, operations, payment_events, payments};
@@ -34,7 +36,7 @@ macro_rules! row {
 }
 
 /// The cells of one column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Column<'a> {
     Text(Vec<Option<&'a str>>),
     BigInt(Vec<Option<i64>>),

@@ -1,14 +1,16 @@
 //! Changing operations and their payments in one transaction of the only writer.
 
+use std::collections::BTreeMap;
+
 use diesel::{OptionalExtension, prelude::*, result::Error};
 
 use super::{Writing, connection};
 use crate::{
-    payment::{Operation, OperationChange, Payment, Standing},
+    payment::{OperationChange, Standing},
     store::{
         batch::{Failure, Writer, Written},
         decide::{Decision, Locked, decide},
-        rows::{OperationRow, PaymentRow, Unreadable},
+        rows::{OperationRow, PaymentRow},
         schema::{operations, payment_events, payments},
     },
 };
@@ -28,12 +30,8 @@ impl Writer<OperationChange> for Writing {
 }
 
 fn read(connection: &mut SqliteConnection, items: &[OperationChange]) -> Result<Locked, Error> {
-    let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
-    let mut locked = Locked {
-        now: connection::now(connection)?,
-        operations: Default::default(),
-        payments: Default::default(),
-    };
+    let now = connection::now(connection)?;
+    let (mut operations, mut payments) = (Vec::new(), BTreeMap::new());
     for item in items {
         let rows: Option<(OperationRow, PaymentRow)> = operations::table
             .inner_join(payments::table)
@@ -42,16 +40,15 @@ fn read(connection: &mut SqliteConnection, items: &[OperationChange]) -> Result<
             .first(connection)
             .optional()?;
         if let Some((operation, payment)) = rows {
-            let operation = Operation::try_from(operation).map_err(unreadable)?;
-            let payment = Payment::try_from(payment).map_err(unreadable)?;
-            locked.operations.insert(operation.id, operation);
-            locked.payments.insert(payment.id, payment);
+            operations.push(operation);
+            payments.insert(payment.id.clone(), payment);
         }
     }
-    Ok(locked)
+    Ok(Locked::new(operations, payments.into_values(), now))
 }
 
-fn write(connection: &mut SqliteConnection, decision: &Decision) -> Result<(), Error> {
+/// Writes rows that were read, and checks that each was there.
+pub(super) fn write(connection: &mut SqliteConnection, decision: &Decision) -> Result<(), Error> {
     let mut updated = 0;
     for row in &decision.operations {
         updated += diesel::update(operations::table.find(&row.id))

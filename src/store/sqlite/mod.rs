@@ -4,13 +4,16 @@
 
 mod begin;
 mod change;
+mod claim;
 mod connection;
+mod follow_ups;
 mod merchants;
 mod readers;
 mod reads;
+mod unsettled;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{hash::Hash, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -19,16 +22,19 @@ pub(super) use connection::connect_to_migrate;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
-    PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl, UnsettledRoute,
-    WriteError,
+    Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl,
+    UnsettledRoute, WriteError,
     batch::{self, Failure},
-    decide, pending_migrations, tasks,
+    decide,
+    follow_ups::subjects as follow_up_subjects,
+    pending_migrations, tasks,
 };
 use crate::{
     environment::Environment,
     payment::{
-        ApiKey, ApiKeyId, IdempotencyKey, Merchant, MerchantId, Mode, NewOperation,
-        OperationChange, Payment, PaymentId, RecordedEvent, Standing, Timestamp,
+        ApiKey, ApiKeyId, Begun, IdempotencyKey, Merchant, MerchantId, Mode, NewFollowUp,
+        NewOperation, Operation, OperationChange, OperationId, Payment, PaymentId, RecordedEvent,
+        Standing, Timestamp,
     },
 };
 
@@ -86,6 +92,23 @@ impl SqliteStore {
             runtime: Handle::current(),
         })
     }
+
+    /// Writes a batch in a task of its own.
+    fn write_batch<'a, T, S>(
+        &self,
+        batch: Vec<T>,
+        subjects: fn(&T) -> S,
+    ) -> BoxFuture<'a, Vec<Result<<Writing as batch::Writer<T>>::Answer, WriteError>>>
+    where
+        T: Send + Sync + 'static,
+        S: IntoIterator<Item: Hash + Eq + Send> + 'static,
+        Writing: batch::Writer<T, Answer: 'static>,
+    {
+        let writing = Arc::clone(&self.writing);
+        tasks::run_batch(&self.runtime, batch.len(), async move {
+            batch::run(&*writing, &writing.environment, &batch, subjects).await
+        })
+    }
 }
 
 /// Runs a read with a connection of the readers.
@@ -118,26 +141,69 @@ macro_rules! writing {
 
 impl Store for SqliteStore {
     fn begin(&self, batch: Vec<NewOperation>) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
-        let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
-            batch::run(
-                &*writing,
-                &writing.environment,
-                &batch,
-                decide::begun_subject,
-            )
-            .await
-        })
+        self.write_batch(batch, decide::begun_subjects)
     }
 
     fn change(
         &self,
         batch: Vec<OperationChange>,
     ) -> BoxFuture<'_, Vec<Result<Standing, WriteError>>> {
-        let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
-            let subject = |change: &OperationChange| change.operation_id;
-            batch::run(&*writing, &writing.environment, &batch, subject).await
+        self.write_batch(batch, decide::changed_subjects)
+    }
+
+    fn begin_follow_ups(
+        &self,
+        batch: Vec<NewFollowUp>,
+    ) -> BoxFuture<'_, Vec<Result<Begun, WriteError>>> {
+        self.write_batch(batch, follow_up_subjects)
+    }
+
+    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>> {
+        let claimed = self.write_batch(vec![claim], decide::claimed_subjects);
+        tasks::only(claimed)
+    }
+
+    fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
+        reading!(self, |connection| { unsettled::expired(connection, limit) })
+    }
+
+    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        reading!(self, |connection| { unsettled::strays(connection, limit) })
+    }
+
+    fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        reading!(self, |connection| {
+            unsettled::in_doubt(connection, limit)
+        })
+    }
+
+    fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
+        reading!(self, |connection| { unsettled::doubts(connection) })
+    }
+
+    fn operation_by_id(
+        &self,
+        id: OperationId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
+        reading!(self, |connection| {
+            unsettled::operation_by_id(connection, id)
+        })
+    }
+
+    fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        reading!(self, |connection| {
+            unsettled::unsettled_of(connection, id)
+        })
+    }
+
+    fn refunds(
+        &self,
+        merchant_id: MerchantId,
+        mode: Mode,
+        id: PaymentId,
+    ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
+        reading!(self, |connection| {
+            unsettled::refunds(connection, merchant_id, mode, id)
         })
     }
 

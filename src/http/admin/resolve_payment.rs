@@ -2,7 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web};
 
-use super::{auth::Admin, body::json_body, fields::Fields, problem::Refused, server::HttpState};
+use super::super::{
+    auth::Admin, body::json_body, fields::Fields, problem::Refused, server::HttpState,
+};
 use crate::{
     actors::{Resolution, ResolveRefusal, Resolver},
     payment::{FieldError, OperationId, PaymentView, ProblemCode},
@@ -15,7 +17,7 @@ const WHY_MAX: usize = 1_000;
 const ID_MAX: usize = 64;
 
 /// Answers after the time that one attempt may take, when none can be under way any more.
-pub(super) async fn resolve_payment(
+pub(in crate::http) async fn resolve_payment(
     http: HttpRequest,
     _: Admin,
     id: web::Path<String>,

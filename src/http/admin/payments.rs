@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web};
 use serde::Serialize;
 
-use super::{auth::Admin, parameters::Parameters, problem::Refused, server::HttpState};
+use super::super::{auth::Admin, parameters::Parameters, problem::Refused, server::HttpState};
 use crate::payment::{MerchantId, OperationId, PaymentView, Standing, Timestamp};
 
 /// Doubts, the oldest first.
@@ -62,7 +62,7 @@ impl From<Standing> for Doubt {
     }
 }
 
-pub(super) async fn list_in_doubt(
+pub(in crate::http) async fn list_in_doubt(
     http: HttpRequest,
     _: Admin,
     state: web::Data<HttpState>,

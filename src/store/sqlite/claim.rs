@@ -1,0 +1,49 @@
+//! Claiming operations for recovery. Nobody else writes meanwhile.
+
+use diesel::{dsl::sql, prelude::*, result::Error, sql_types::Bool};
+
+use super::{Writing, change, connection};
+use crate::{
+    payment::Standing,
+    store::{
+        Claim,
+        batch::{Failure, Writer, Written},
+        decide::{Locked, decide},
+        rows::{OperationRow, PaymentRow},
+        schema::{operations, payments},
+    },
+};
+
+impl Writer<Claim> for Writing {
+    type Answer = Vec<Standing>;
+
+    async fn write(&self, claims: &[Claim]) -> Result<Written<Vec<Standing>>, Failure> {
+        let claims = claims.to_vec();
+        let work = self.writer.transaction(move |connection| {
+            let claimed = claims.iter().map(|one| claim(connection, one).map(Ok));
+            claimed.collect::<Result<Written<Vec<Standing>>, _>>()
+        });
+        work.await
+    }
+}
+
+fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Standing>, Error> {
+    let now = connection::now(connection)?;
+    let due: Vec<(OperationRow, PaymentRow)> = operations::table
+        .inner_join(payments::table)
+        .filter(operations::state.eq("open"))
+        // In these words, not by a parameter: so stands the condition of the index.
+        .filter(sql::<Bool>("operations.state <> 'settled'"))
+        .filter(operations::next_recovery_at.le(now.as_micros()))
+        .filter(operations::lease_until.le(now.as_micros()))
+        .filter(operations::provider.eq_any(&claim.providers))
+        .order(operations::next_recovery_at)
+        .limit(i64::from(claim.limit))
+        .select((OperationRow::as_select(), PaymentRow::as_select()))
+        .load(connection)?;
+    let (due, payments): (Vec<_>, Vec<_>) = due.into_iter().unzip();
+    let locked = Locked::new(due, payments, now);
+    let decision = decide(&locked.recoveries(claim), locked);
+    change::write(connection, &decision)?;
+    Ok(decision.claimed())
+}

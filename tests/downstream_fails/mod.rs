@@ -1,0 +1,3 @@
+//! What happens if the downstream service fails?
+
+mod breaker;
