@@ -45,7 +45,15 @@ fn err(output: &Output) -> &str {
 fn help_names_every_command_and_is_no_error() {
     let output = oncepay(&folder(), &["--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    for command in ["serve", "migrate", "merchants", "keys", "sandbox", "check"] {
+    for command in [
+        "serve",
+        "migrate",
+        "merchants",
+        "keys",
+        "sandbox",
+        "check",
+        "drill",
+    ] {
         assert!(
             out(&output).contains(&format!("\n  {command} ")),
             "{command}"

@@ -4,8 +4,10 @@
 
 mod cli;
 mod contract;
+mod drill;
 mod harness;
 mod house;
+mod overload;
 mod sandbox;
 mod simulation;
 mod store;

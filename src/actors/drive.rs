@@ -3,30 +3,27 @@
 //! It is a task of its own: neither the client nor an actor can take it down with them. What it
 //! finds out it publishes as [`Progress`], for everyone who waits for the key.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, warn};
 
 use super::{
-    Order, Refusal,
+    db::NotBegun,
     follow::{Followed, follow},
-    provider::Job,
+    held::{Errand, Held, Moment, concluded},
+    intent,
+    order::{Order, Refusal, Request},
     system::{DriveContext, Route},
 };
 use crate::{
     lookups::SettledAnswer,
     payment::{
-        Answer, Change, Fingerprint, LeftInDoubt, NewOperation, Opening, Operation,
-        OperationChange, OperationKind, OperationState, Origin, Payment, ProviderRoute, Standing,
-        Verdict,
+        Answer, Begun, CreatePayment, Fingerprint, FollowUp, Inadmissible, OperationState, Payment,
+        Standing,
     },
-    provider::{Call, Draft, Expected, Outcome, provider_key},
-    resilience::{Backoff, SendWindow},
-    store::WriteError,
+    resilience::Purpose,
+    store::{ReadError, WriteError},
 };
 
 /// How far the drive of a key has come.
@@ -34,8 +31,8 @@ use crate::{
 pub(crate) enum Progress {
     /// The intent is not known to be committed.
     Starting,
-    /// The operation is recorded, so that its payment may be shown.
-    Recorded(Arc<Payment>),
+    /// The operation is recorded and open, so that it may be shown.
+    Recorded(Arc<Standing>),
     Done(Arc<Conclusion>),
 }
 
@@ -47,32 +44,38 @@ pub(crate) enum Conclusion {
         driven: bool,
     },
     /// Certainly not sent: the client may come back with the same key.
-    Released(Payment),
+    Released(Box<Standing>),
     /// Left to be settled by a later drive.
-    InDoubt(Payment),
+    InDoubt(Box<Standing>),
     /// This drive did not get as far as an operation of its own request.
     Refused(Refusal),
 }
 
 pub(crate) type Publisher = watch::Sender<Progress>;
 
-/// Between repeated commits of an outcome that the store did not take.
-const SETTLE_AGAIN: Backoff = Backoff {
-    base: Duration::from_millis(100),
-    cap: Duration::from_secs(5),
-};
-/// After about a quarter of an hour the outcome is left to be found again at the provider.
-const SETTLE_TRIES_MAX: u32 = 200;
+/// How often an operation on all that is left is begun again because what is left has changed.
+const BEGINS_MAX: u32 = 5;
 
 /// Drives `order`'s operation as far as it goes, and publishes how far that is.
-pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publisher: Publisher) {
-    let conclusion = Drive {
+///
+/// What is not with the store at `begin_by` is not begun: nobody would wait for its end.
+pub(crate) async fn drive(
+    context: Arc<DriveContext>,
+    order: Arc<Order>,
+    begin_by: Instant,
+    publisher: Publisher,
+) {
+    let drive = Drive {
         context: &context,
         order: &order,
+        begin_by,
         publisher: &publisher,
-    }
-    .run()
-    .await;
+    };
+    let conclusion = match &order.request {
+        Request::Create(request) => drive.create(request).await,
+        Request::FollowUp(request) => drive.follow_up(request).await,
+    };
+    let conclusion = conclusion.unwrap_or_else(Conclusion::Refused);
     if let Conclusion::Settled { answer, .. } = &conclusion {
         let fingerprint = Fingerprint::of(&order.canonical);
         let settled = SettledAnswer {
@@ -87,241 +90,151 @@ pub(crate) async fn drive(context: Arc<DriveContext>, order: Arc<Order>, publish
 pub(super) struct Drive<'a> {
     pub(super) context: &'a DriveContext,
     pub(super) order: &'a Order,
+    begin_by: Instant,
     publisher: &'a Publisher,
 }
 
 impl Drive<'_> {
-    async fn run(&self) -> Conclusion {
-        let Some(route) = self.context.route_for(self.order.scope.mode) else {
-            return Conclusion::Refused(Refusal::NoProvider(self.order.scope.mode));
+    async fn create(&self, request: &CreatePayment) -> Result<Conclusion, Refusal> {
+        let mode = self.order.scope.mode;
+        let Some(route) = self.context.route_for(mode) else {
+            // What was begun when there was one is replayed and settled all the same.
+            let standing = self.standing().await?;
+            return self.lost(standing.ok_or(Refusal::NoProvider(mode))?).await;
         };
-        let asked = self.moment();
-        let standing = match self.context.db.begin(self.intent(route)).await {
-            Ok(standing) => standing,
-            Err(error) => return Conclusion::Refused(refusal(error)),
-        };
-        if standing.applied {
-            return self.send(standing, asked).await;
+        let (asked, begin_by) = (Moment::read(self.context), self.begin_by(route));
+        let intent = intent::creation(self.context, self.order, request, route);
+        let begun = self.context.db.begin(intent, begin_by).await;
+        let standing = begun.map_err(refusal)?;
+        match standing.applied {
+            true => Ok(self.held(standing, asked).await),
+            false => self.lost(standing).await,
         }
-        match standing
-            .operation
-            .fingerprint
-            .matches(&self.order.canonical)
-        {
-            Ok(true) => {}
-            Ok(false) => return Conclusion::Refused(Refusal::KeyReused),
-            Err(newer) => {
-                warn!(operation = %standing.operation.id, %newer, "cannot compare a request");
-                return Conclusion::Refused(Refusal::OutcomeUnknown);
+    }
+
+    async fn follow_up(&self, request: &FollowUp) -> Result<Conclusion, Refusal> {
+        if let Some(standing) = self.standing().await? {
+            return self.lost(standing).await;
+        }
+        for _ in 0..BEGINS_MAX {
+            let payment = self.payment(request).await?;
+            let route = self.route_of(&payment).await?;
+            let asked = Moment::read(self.context);
+            let intent = intent::follow_up(self.context, self.order, request, &payment, route);
+            let begun = self
+                .context
+                .db
+                .begin_follow_up(intent, self.begin_by(route))
+                .await;
+            match begun.map_err(refusal)? {
+                Begun::Standing(standing) if standing.applied => {
+                    return Ok(self.held(*standing, asked).await);
+                }
+                Begun::Standing(standing) => return self.lost(*standing).await,
+                // Less is left than a moment ago.
+                Begun::Inadmissible(Inadmissible::AmountExceeds { available, .. })
+                    if request.amount.is_none() && available > 0 => {}
+                Begun::Inadmissible(inadmissible) => {
+                    return Err(Refusal::Inadmissible(Box::new(inadmissible)));
+                }
             }
         }
-        self.record(&standing.payment);
-        match follow(self, standing).await {
+        Err(Refusal::Overloaded)
+    }
+
+    /// The operation that the key stands for already.
+    async fn standing(&self) -> Result<Option<Standing>, Refusal> {
+        let scope = &self.order.scope;
+        let store = &self.context.store;
+        let standing = store.operation(scope.merchant_id, scope.mode, &scope.key);
+        standing.await.map_err(unread)
+    }
+
+    async fn payment(&self, request: &FollowUp) -> Result<Payment, Refusal> {
+        let scope = &self.order.scope;
+        let store = &self.context.store;
+        let payment = store.payment(scope.merchant_id, scope.mode, request.payment_id);
+        let payment = payment.await.map_err(unread)?;
+        payment.ok_or_else(|| Refusal::Inadmissible(Box::new(Inadmissible::NoSuchPayment)))
+    }
+
+    /// The route that the payment's creation took: another account would not know the payment.
+    async fn route_of(&self, payment: &Payment) -> Result<&Route, Refusal> {
+        let store = &self.context.store;
+        let key = &payment.idempotency_key;
+        let creation = store.operation(payment.merchant_id, payment.mode, key);
+        let creation = creation.await.map_err(unread)?;
+        let creation = creation.ok_or(Refusal::Internal)?;
+        let route = self.context.route_of(&creation.operation.route);
+        route.ok_or(Refusal::NoProvider(payment.mode))
+    }
+
+    /// The key belongs to an operation already: perhaps to this very one.
+    async fn lost(&self, standing: Standing) -> Result<Conclusion, Refusal> {
+        let operation = &standing.operation;
+        match operation.fingerprint.matches(&self.order.canonical) {
+            Ok(true) => {}
+            Ok(false) => return Err(Refusal::KeyReused),
+            Err(newer) => {
+                warn!(operation = %operation.id, %newer, "cannot compare a request");
+                return Err(Refusal::OutcomeUnknown);
+            }
+        }
+        if operation.state == OperationState::Open {
+            self.record(&standing);
+        }
+        Ok(match follow(self, standing).await {
             Followed::Settled(answer) => Conclusion::Settled {
                 answer,
                 driven: false,
             },
-            Followed::TakenOver(standing, asked) => self.send(*standing, asked).await,
-            Followed::StillOpen(payment) => Conclusion::InDoubt(*payment),
+            Followed::TakenOver(standing, asked) => self.held(*standing, asked).await,
+            Followed::StillOpen(standing) => Conclusion::InDoubt(standing),
+            Followed::StillReleased(standing) => Conclusion::Released(standing),
+            Followed::Unknown => return Err(Refusal::OutcomeUnknown),
+        })
+    }
+
+    /// Drives an operation that is ours since `asked`.
+    async fn held(&self, standing: Standing, asked: Moment) -> Conclusion {
+        if standing.operation.state != OperationState::Open {
+            return concluded(standing);
         }
-    }
-
-    /// Both clocks, read before a lease is asked for, so that what is counted from here ends early
-    /// rather than late.
-    pub(super) fn moment(&self) -> (Instant, i64) {
-        (Instant::now(), self.context.environment.now().as_micros())
-    }
-
-    fn record(&self, payment: &Payment) {
-        self.publisher
-            .send_replace(Progress::Recorded(Arc::new(payment.clone())));
-    }
-
-    fn intent(&self, route: &Route) -> NewOperation {
-        let (environment, order) = (&self.context.environment, self.order);
-        let (now, profile) = (environment.now(), route.provider.profile());
-        let scope = &order.scope;
-        let payment = Payment::new(
-            order.request.clone(),
-            Origin {
-                id: environment.new_id(),
-                merchant_id: scope.merchant_id,
-                mode: scope.mode,
-                idempotency_key: scope.key.clone(),
-                provider: profile.name.clone(),
-                created_at: now,
-            },
-        );
-        let id = environment.new_id();
-        let kind = OperationKind::Create;
-        let route = ProviderRoute {
-            provider: profile.name.clone(),
-            account: profile.account.clone(),
-            api_version: profile.api_version.clone(),
-            key: provider_key(
-                scope.merchant_id,
-                scope.mode,
-                &scope.key,
-                kind,
-                &profile.name,
-            ),
-            request: route.provider.prepare(
-                &payment,
-                Draft {
-                    operation_id: id,
-                    kind,
-                    money: payment.money,
-                },
-            ),
-        };
-        let operation = Operation::open(Opening {
-            id: id,
-            payment_id: payment.id,
-            scope: scope.clone(),
-            kind: kind,
-            fingerprint: Fingerprint::of(&order.canonical),
-            request_id: order.request_id,
-            owner: environment.new_owner(),
-            route: route,
-            amount: payment.money.minor(),
-            created_at: now,
-        });
-        NewOperation {
-            operation,
-            payment,
-            lease: self.context.settings.lease,
-        }
-    }
-
-    /// Calls the provider for an operation that this drive holds since `asked`, and settles it.
-    async fn send(&self, standing: Standing, asked: (Instant, i64)) -> Conclusion {
-        self.record(&standing.payment);
-        let operation = &standing.operation;
-        let Some(route) = self.context.route_of(&operation.route) else {
-            error!(
-                operation = %operation.id,
-                provider = operation.route.provider,
-                "the operation belongs to a provider or an account that is not configured"
-            );
-            let reason = "its provider is not configured";
-            return match operation.in_doubt {
-                true => self.leave_in_doubt(&standing, reason).await,
-                false => self.release(&standing, reason).await,
-            };
-        };
-        let profile = route.provider.profile();
-        let sendable = operation.lease_until.minus(profile.attempt_timeout).min(
-            operation
-                .first_sent_at
-                .plus(profile.key_retention)
-                .minus(margin(profile.key_retention)),
-        );
-        let job = Job {
-            call: Call {
-                kind: operation.kind,
-                target: None,
-                key: operation.route.key.clone(),
-                request: operation.route.request.clone(),
-                expected: Expected {
-                    operation_id: operation.id,
-                    payment_id: operation.payment_id,
-                    money: standing.payment.money,
-                    capture: standing.payment.capture,
-                },
-                first_attempt: !operation.in_doubt,
-                request_id: self.order.request_id,
-            },
-            in_doubt: operation.in_doubt,
-            window: SendWindow::opened(asked.0, asked.1, sendable.since(standing.now)),
+        self.record(&standing);
+        let errand = Errand {
+            request_id: self.order.request_id,
             deadline: self.order.deadline,
+            purpose: Purpose::Client,
         };
-        match route.actor.call(job).await {
-            Outcome::Approved(approval) => {
-                self.settle(&standing, Verdict::Approved(approval)).await
-            }
-            Outcome::Declined(decline) => self.settle(&standing, Verdict::Declined(decline)).await,
-            Outcome::NotSent(refused) => self.release(&standing, refused.reason.as_str()).await,
-            Outcome::InDoubt(doubt) => self.leave_in_doubt(&standing, doubt.reason.as_str()).await,
-        }
+        Held::new(self.context, errand, standing, asked)
+            .drive()
+            .await
     }
 
-    /// Commits a definite answer. It is true whatever becomes of us, so it is tried for long; the
-    /// clients that wait get `202` meanwhile.
-    async fn settle(&self, standing: &Standing, verdict: Verdict) -> Conclusion {
-        let change = Change::Settle(verdict);
-        for attempt in 1..=SETTLE_TRIES_MAX {
-            match self.change(standing, change.clone()).await {
-                Ok(standing) => return concluded(standing),
-                Err(WriteError::Rejected(reason)) => {
-                    error!(operation = %standing.operation.id, reason, "an outcome cannot be kept");
-                    break;
-                }
-                Err(error) => {
-                    warn!(operation = %standing.operation.id, attempt, %error, "an outcome waits");
-                    let chance = self.context.environment.random_fraction();
-                    sleep(SETTLE_AGAIN.wait(attempt, chance)).await;
-                }
-            }
-        }
-        Conclusion::InDoubt(standing.payment.clone())
+    /// No attempt begins that could not end before the deadline; nor does work without an attempt.
+    fn begin_by(&self, route: &Route) -> Instant {
+        let attempt = route.provider.profile().attempt_timeout;
+        let last_attempt = self.order.deadline.checked_sub(attempt);
+        self.begin_by
+            .min(last_attempt.unwrap_or(self.order.deadline))
     }
 
-    async fn release(&self, standing: &Standing, reason: &str) -> Conclusion {
-        let change = Change::Release {
-            reason: reason.to_owned(),
-            expires_in: Duration::from_secs(86_400),
-        };
-        self.ended(standing, self.change(standing, change).await)
-    }
-
-    async fn leave_in_doubt(&self, standing: &Standing, reason: &str) -> Conclusion {
-        let change = Change::LeaveInDoubt(LeftInDoubt {
-            reason: reason.to_owned(),
-            ..LeftInDoubt::default()
-        });
-        self.ended(standing, self.change(standing, change).await)
-    }
-
-    /// What stands after a change that ends the drive without an outcome. When even that could not
-    /// be written, the lease runs out by itself, and the next driver starts in doubt.
-    fn ended(&self, held: &Standing, after: Result<Standing, WriteError>) -> Conclusion {
-        match after {
-            Ok(standing) => concluded(standing),
-            Err(error) => {
-                warn!(operation = %held.operation.id, %error, "the lease is left to run out");
-                Conclusion::InDoubt(held.payment.clone())
-            }
-        }
-    }
-
-    async fn change(&self, held: &Standing, change: Change) -> Result<Standing, WriteError> {
-        let change = OperationChange {
-            operation_id: held.operation.id,
-            epoch: held.operation.epoch,
-            change,
-            at: self.context.environment.now(),
-        };
-        self.context.db.change(change).await
+    fn record(&self, standing: &Standing) {
+        self.publisher
+            .send_replace(Progress::Recorded(Arc::new(standing.clone())));
     }
 }
 
-/// The conclusion that the rows allow, whoever wrote them.
-fn concluded(standing: Standing) -> Conclusion {
-    if let Some(reference) = &standing.operation.stray_reference {
-        let operation = standing.operation.id;
-        error!(%operation, reference, "money moved for a payment that had ended: a person must look");
-    }
-    match (standing.operation.state, standing.operation.answer) {
-        (OperationState::Settled, Some(answer)) => Conclusion::Settled {
-            answer,
-            driven: true,
-        },
-        (OperationState::Released, _) => Conclusion::Released(standing.payment),
-        _ => Conclusion::InDoubt(standing.payment),
-    }
+fn unread(error: ReadError) -> Refusal {
+    warn!(%error, "an operation was not begun");
+    Refusal::StoreUnavailable
 }
 
-fn refusal(error: WriteError) -> Refusal {
+fn refusal(error: NotBegun) -> Refusal {
+    let error = match error {
+        NotBegun::TurnedAway => return Refusal::Overloaded,
+        NotBegun::Store(error) => error,
+    };
     match error {
         WriteError::NotAttempted(reason) => {
             warn!(reason, "an intent was not recorded");
@@ -336,10 +249,4 @@ fn refusal(error: WriteError) -> Refusal {
             Refusal::Internal
         }
     }
-}
-
-/// How long before the provider may forget a key we stop sending under it: one hour, or a quarter
-/// of a retention too short for that.
-fn margin(key_retention: Duration) -> Duration {
-    Duration::from_secs(3_600).min(key_retention / 4)
 }

@@ -5,19 +5,24 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::drive::Drive;
+use super::{drive::Drive, held::Moment};
 use crate::{
-    payment::{Answer, Change, OperationChange, OperationState, Payment, Standing},
+    payment::{Answer, Change, OperationChange, OperationState, Standing},
     resilience::Backoff,
+    store::WriteError,
 };
 
 /// How following ended.
 pub(super) enum Followed {
     Settled(Answer),
     /// The operation is ours now, since the moment that both clocks showed.
-    TakenOver(Box<Standing>, (Instant, i64)),
+    TakenOver(Box<Standing>, Moment),
     /// It is another's still, or could not be read.
-    StillOpen(Box<Payment>),
+    StillOpen(Box<Standing>),
+    /// It was released and certainly not taken up.
+    StillReleased(Box<Standing>),
+    /// It may have been taken up, and nobody knows.
+    Unknown,
 }
 
 const POLL: Backoff = Backoff {
@@ -28,6 +33,7 @@ const POLL: Backoff = Backoff {
 /// Waits for the operation of `standing` to be settled, and takes it over once nobody has it.
 pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
     let (context, scope) = (drive.context, &drive.order.scope);
+    let mut unknown = false;
     for poll in 1_u32.. {
         if let (OperationState::Settled, Some(answer)) =
             (standing.operation.state, standing.operation.answer.take())
@@ -35,11 +41,14 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
             return Followed::Settled(answer);
         }
         if !standing.operation.is_leased(standing.now) {
-            let asked = drive.moment();
+            let asked = Moment::read(context);
             match context.db.change(take_over(drive, &standing)).await {
                 Ok(taken) if taken.applied => return Followed::TakenOver(Box::new(taken), asked),
                 Ok(other) => standing = other, // Another driver was faster.
-                Err(error) => warn!(operation = %standing.operation.id, %error, "no take-over"),
+                Err(error) => {
+                    unknown |= !matches!(error, WriteError::NotAttempted(_));
+                    warn!(operation = %standing.operation.id, %error, "no take-over");
+                }
             }
         }
         let wake = Instant::now() + POLL.wait(poll, context.environment.random_fraction());
@@ -57,7 +66,11 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
             Err(error) => warn!(operation = %standing.operation.id, %error, "cannot follow"),
         }
     }
-    Followed::StillOpen(Box::new(standing.payment))
+    match standing.operation.state {
+        OperationState::Released if unknown => Followed::Unknown,
+        OperationState::Released => Followed::StillReleased(Box::new(standing)),
+        OperationState::Open | OperationState::Settled => Followed::StillOpen(Box::new(standing)),
+    }
 }
 
 fn take_over(drive: &Drive<'_>, seen: &Standing) -> OperationChange {

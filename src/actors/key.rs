@@ -5,12 +5,16 @@ use std::{collections::VecDeque, sync::Arc};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tracing::{Instrument, info_span};
 
 use super::{
     Order, Refusal,
     drive::{Conclusion, Progress, drive},
+    front_door::Seat,
     key_router::{KeyRouter, Retire},
     system::DriveContext,
 };
@@ -35,8 +39,10 @@ struct Current {
 /// A request that wants to know the answer to its key.
 pub(crate) struct Join {
     pub(crate) order: Arc<Order>,
+    /// When its work must be with the store, if it is to begin at all.
+    pub(crate) begin_by: Instant,
     /// Goes with the drive if this request starts one.
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) seat: Arc<Seat>,
     pub(crate) reply: oneshot::Sender<Result<Joined, Refusal>>,
 }
 
@@ -70,10 +76,10 @@ impl KeyActor {
         let (context, order) = (Arc::clone(&self.context), Arc::clone(&join.order));
         self.context.drives.spawn_on(
             async move {
-                let _permit = join.permit;
+                let _seat = join.seat;
                 let in_flight = InFlight::new(&context);
                 let span = info_span!("drive", request = %order.request_id);
-                drive(Arc::clone(&context), order, publisher)
+                drive(Arc::clone(&context), order, join.begin_by, publisher)
                     .instrument(span)
                     .await;
                 drop(in_flight);

@@ -1,4 +1,4 @@
-//! The actors: who drives a payment, in what order. Start reading at [`Payments::create`], then
+//! The actors: who drives a payment, in what order. Start reading at [`Payments::submit`], then
 //! [`drive`](drive::drive).
 //!
 //! ```text
@@ -8,6 +8,7 @@
 //!       drive           a task of its own: Begin, call, settle; survives client and actor
 //!         DbActor       gathers writes into batches
 //!         ProviderActor owns the calls to one provider
+//! RecoveryActor         settles without a client what drives left behind
 //! ```
 //!
 //! **Invariant:** no actor's memory is the only place of a fact about money. An actor that is lost
@@ -17,13 +18,22 @@
 mod db;
 mod drive;
 mod follow;
+mod front_door;
+mod held;
+mod intent;
 mod key;
 mod key_router;
+mod order;
 mod payments;
 mod provider;
+mod recovery;
+mod resolve;
 mod supervisor;
 mod system;
 
-pub use payments::{Order, Patience, Payments, Refusal, Reply};
+pub use order::{Order, Patience, Refusal, Reply, Request};
+pub use payments::Payments;
+pub use recovery::RecoverySettings;
+pub use resolve::{Resolution, ResolveRefusal, Resolver};
 pub use supervisor::{GiveUp, Supervised, supervise};
 pub use system::{ActorSystem, Dependencies, DriveSettings};

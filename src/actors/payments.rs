@@ -8,75 +8,27 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
     Supervised,
     drive::{Conclusion, Progress},
+    front_door::FrontDoor,
     key::{Join, Joined},
     key_router::KeyRouter,
+    order::{Order, Patience, Refusal, Reply},
     system::DriveContext,
 };
-use crate::payment::{Answer, Canonical, CreatePayment, Mode, PaymentView, RequestId, Scope};
-
-/// One request for a payment, on its way through the actors.
-#[derive(Debug)]
-pub struct Order {
-    pub scope: Scope,
-    pub request: CreatePayment,
-    pub canonical: Canonical,
-    pub request_id: RequestId,
-    /// When the operation must have an answer, however little that says.
-    pub deadline: Instant,
-}
-
-/// How long a client waits for a definite answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    UntilTheDeadline,
-    AtMost(Duration),
-}
-
-/// The answer to a request that names an operation.
-#[derive(Debug)]
-pub enum Reply {
-    Settled {
-        answer: Answer,
-        /// Whether the operation had been begun by another request.
-        replayed: bool,
-    },
-    /// Recorded, and not settled yet.
-    Processing(Box<PaymentView>),
-    /// Certainly not charged: the key may be used again for the same request.
-    Pending(Box<PaymentView>),
-}
-
-/// Why a request got no answer of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("the key belongs to another request")]
-    KeyReused,
-    #[error("more work than this server takes")]
-    Overloaded,
-    #[error("no provider is configured for {0} payments")]
-    NoProvider(Mode),
-    #[error("the store was not reached")]
-    StoreUnavailable,
-    #[error("the request may have been recorded")]
-    OutcomeUnknown,
-    #[error("a defect of this server")]
-    Internal,
-}
+use crate::payment::{PaymentView, Resource, Scope, Standing};
 
 /// The payments of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Payments {
     pub(super) context: Arc<DriveContext>,
     pub(super) shards: Arc<[Supervised<KeyRouter>]>,
-    /// One permit for each request that waits and each drive that runs.
-    pub(super) admission: Arc<Semaphore>,
+    pub(super) front_door: Arc<FrontDoor>,
 }
 
 impl fmt::Debug for Payments {
@@ -93,13 +45,13 @@ impl Payments {
         Instant::now() + self.context.settings.deadline
     }
 
-    /// Makes the payment of `order`, or finds the one that its key stands for, and waits for its
+    /// Begins the operation of `order`, or finds the one that its key stands for, and waits for its
     /// definite answer as long as `patience` allows. Dropping the future changes nothing for the
     /// payment.
     ///
     /// # Errors
     /// [`Refusal`], which says what is known of the operation.
-    pub async fn create(&self, order: Order, patience: Patience) -> Result<Reply, Refusal> {
+    pub async fn submit(&self, order: Order, patience: Patience) -> Result<Reply, Refusal> {
         if let Some(settled) = self.context.lookups.get(&order.scope).await {
             return match settled.fingerprint.matches(&order.canonical) {
                 Ok(true) => Ok(Reply::Settled {
@@ -110,27 +62,45 @@ impl Payments {
                 Err(_newer) => Err(Refusal::OutcomeUnknown),
             };
         }
-        let permit = Arc::clone(&self.admission)
-            .try_acquire_owned()
-            .map_err(|_no_room| Refusal::Overloaded)?;
-        let permit = Arc::new(permit);
-        let deadline = order.deadline;
-        let until = match patience {
-            Patience::UntilTheDeadline => deadline,
-            Patience::AtMost(wait) => deadline.min(Instant::now() + wait),
+        let seat = Arc::new(self.front_door.admit(&order.scope)?);
+        let (now, deadline) = (Instant::now(), order.deadline);
+        let until = patience.until(now, deadline);
+        let (reply, joined) = oneshot::channel();
+        let join = Join {
+            begin_by: begin_by(now, until, deadline).min(now + self.context.settings.queue_wait),
+            order: Arc::new(order),
+            seat: Arc::clone(&seat),
+            reply,
         };
-        let order = Arc::new(order);
-        let joined = self.join(Join::new(&order, &permit)).await?;
-        joined.wait(until, deadline).await
+        let answered = match self.join(join, joined).await {
+            Ok(joined) => joined.wait(until, deadline).await,
+            Err(refusal) => Err(refusal),
+        };
+        if matches!(answered, Err(Refusal::Overloaded)) {
+            self.front_door.turned_back();
+        }
+        drop(seat);
+        answered
     }
 
-    async fn join(&self, (join, seat): (Join, Seat)) -> Result<Joined, Refusal> {
+    /// The seconds over which to spread the clients that are told to come again, by the load.
+    pub fn retry_span_s(&self) -> u32 {
+        self.front_door.retry_span_s()
+    }
+
+    /// Brings the metrics up to date that say how things are now.
+    pub fn observe(&self) {
+        let in_flight = self.front_door.in_flight();
+        self.context.metrics.admission.in_flight(in_flight);
+    }
+
+    async fn join(&self, join: Join, joined: Reservation) -> Result<Joined, Refusal> {
         let Some(shard) = self.shard(&join.order.scope) else {
             return Err(Refusal::Internal);
         };
         // A router that was lost with the message drops the seat, which says so.
         let _closed = shard.addr().send(join).await;
-        seat.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        joined.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     fn shard(&self, scope: &Scope) -> Option<&Supervised<KeyRouter>> {
@@ -140,20 +110,21 @@ impl Payments {
     }
 }
 
-type Seat = oneshot::Receiver<Result<Joined, Refusal>>;
+type Reservation = oneshot::Receiver<Result<Joined, Refusal>>;
 
-impl Join {
-    fn new(order: &Arc<Order>, permit: &Arc<tokio::sync::OwnedSemaphorePermit>) -> (Self, Seat) {
-        let (reply, seat) = oneshot::channel();
-        (
-            Self {
-                order: Arc::clone(order),
-                permit: Arc::clone(permit),
-                reply,
-            },
-            seat,
-        )
+impl Patience {
+    /// When the client wants to hear how things stand.
+    fn until(self, now: Instant, deadline: Instant) -> Instant {
+        match self {
+            Self::UntilTheDeadline => deadline,
+            Self::AtMost(wait) => now.checked_add(wait).unwrap_or(deadline).min(deadline),
+        }
     }
+}
+
+/// Up to when it is of use to begin: as long as the client waits, unless it does not wait anyway.
+fn begin_by(now: Instant, until: Instant, deadline: Instant) -> Instant {
+    if until > now { until } else { deadline }
 }
 
 /// How much longer than an operation's deadline a client waits to hear that it was reached.
@@ -174,9 +145,7 @@ impl Joined {
                     .await
                     .map(|now| now.map(|now| now.clone()))
                 {
-                    Ok(Ok(Progress::Recorded(payment))) => {
-                        Ok(Reply::Processing(Box::new(PaymentView::of(&payment))))
-                    }
+                    Ok(Ok(Progress::Recorded(standing))) => Ok(processing(&standing)),
                     Ok(Ok(Progress::Done(conclusion))) => concluded(&conclusion, started),
                     Ok(Ok(Progress::Starting) | Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
                 }
@@ -203,8 +172,15 @@ fn concluded(conclusion: &Conclusion, started: bool) -> Result<Reply, Refusal> {
             answer: answer.clone(),
             replayed: !(started && *driven),
         }),
-        Conclusion::Released(payment) => Ok(Reply::Pending(Box::new(PaymentView::of(payment)))),
-        Conclusion::InDoubt(payment) => Ok(Reply::Processing(Box::new(PaymentView::of(payment)))),
-        Conclusion::Refused(refusal) => Err(*refusal),
+        Conclusion::Released(standing) => {
+            Ok(Reply::Pending(Box::new(PaymentView::of(&standing.payment))))
+        }
+        Conclusion::InDoubt(standing) => Ok(processing(standing)),
+        Conclusion::Refused(refusal) => Err(refusal.clone()),
     }
+}
+
+fn processing(standing: &Standing) -> Reply {
+    let resource = Resource::of(&standing.operation, &standing.payment);
+    Reply::Processing(Box::new(resource))
 }

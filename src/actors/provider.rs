@@ -16,8 +16,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     environment::Environment,
-    provider::{Call, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider},
-    resilience::{Backoff, SendWindow},
+    provider::{
+        Call, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
+        SentBetween, Stray,
+    },
+    resilience::{Backoff, Purpose, SendWindow},
     telemetry::Metrics,
 };
 
@@ -63,9 +66,21 @@ pub(crate) struct Job {
     pub(crate) call: Call,
     /// Whether an attempt of an earlier driver may have acted.
     pub(crate) in_doubt: bool,
+    /// The provider's id of what an earlier attempt made, where it is known.
+    pub(crate) reference: Option<String>,
     pub(crate) window: SendWindow,
     /// No attempt begins that could not end before.
     pub(crate) deadline: Instant,
+    pub(crate) purpose: Purpose,
+}
+
+/// A look for what an operation may have made, once sending is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Inquiry {
+    pub(crate) call: Call,
+    pub(crate) sent: SentBetween,
+    pub(crate) deadline: Instant,
+    pub(crate) purpose: Purpose,
 }
 
 #[derive(Message)]
@@ -80,13 +95,60 @@ impl Handler<Ask> for ProviderActor {
         let Ok(permit) = Arc::clone(&shared.calls).try_acquire_owned() else {
             let refused = withheld("too many calls to the provider are under way");
             // A driver that no longer listens has left the operation to the next one.
-            drop(reply.send(joined(inherited(job.in_doubt), Some(refused))));
+            drop(reply.send(joined(inherited(&job), Some(refused))));
             return;
         };
         self.0.tasks.spawn(async move {
             let span = info_span!("call", request = %job.call.request_id);
             let outcome = Attempts::new(&shared, &job).run().instrument(span).await;
             drop(permit);
+            drop(reply.send(outcome));
+        });
+    }
+}
+
+/// Asks about what is there already: never definite unless the provider says so.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Look(Inquiry, Question, oneshot::Sender<Found>);
+
+#[derive(Clone, Debug)]
+enum Question {
+    /// What became of the object of this id.
+    Inspect(String),
+    /// Whether there is anything of the operation.
+    Find,
+}
+
+impl Handler<Look> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, Look(inquiry, question, reply): Look, _: &mut Context<Self>) {
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let provider = &shared.provider;
+            let found = match question {
+                Question::Find => provider.find(&inquiry.call, inquiry.sent).await,
+                Question::Inspect(reference) => {
+                    Found::There(provider.inspect(&inquiry.call, &reference).await)
+                }
+            };
+            drop(reply.send(found));
+        });
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Reverse(Stray, oneshot::Sender<Outcome>);
+
+impl Handler<Reverse> for ProviderActor {
+    type Result = ();
+
+    fn handle(&mut self, Reverse(stray, reply): Reverse, _: &mut Context<Self>) {
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let outcome = shared.provider.reverse(&stray).await;
             drop(reply.send(outcome));
         });
     }
@@ -105,13 +167,35 @@ impl ProviderHandle {
     pub(crate) async fn call(&self, job: Job) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         let _closed = self.0.addr().send(Ask(job, reply)).await;
-        outcome.await.unwrap_or_else(|_dropped| {
-            Outcome::InDoubt(InDoubt {
-                reason: InDoubtReason::CallLost,
-                detail: "the task that called the provider was lost".to_owned(),
-                reference: None,
-            })
-        })
+        outcome.await.unwrap_or_else(|_dropped| lost())
+    }
+
+    /// Looks for what an operation may have made.
+    pub(crate) async fn find(&self, inquiry: Inquiry) -> Found {
+        self.look(inquiry, Question::Find).await
+    }
+
+    /// Asks how the object of that id stands.
+    pub(crate) async fn inspect(&self, inquiry: Inquiry, reference: &str) -> Outcome {
+        let question = Question::Inspect(reference.to_owned());
+        match self.look(inquiry, question).await {
+            Found::There(outcome) | Found::Unanswered(outcome) => outcome,
+            Found::Absent => lost(),
+        }
+    }
+
+    async fn look(&self, inquiry: Inquiry, question: Question) -> Found {
+        let (reply, found) = oneshot::channel();
+        let _closed = self.0.addr().send(Look(inquiry, question, reply)).await;
+        let found = found.await;
+        found.unwrap_or_else(|_dropped| Found::Unanswered(lost()))
+    }
+
+    /// Gives a stray charge back; doing it twice is doing it once.
+    pub(crate) async fn reverse(&self, stray: Stray) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let _closed = self.0.addr().send(Reverse(stray, reply)).await;
+        outcome.await.unwrap_or_else(|_dropped| lost())
     }
 }
 
@@ -129,7 +213,7 @@ impl<'a> Attempts<'a> {
         Self {
             shared,
             job,
-            doubt: inherited(job.in_doubt),
+            doubt: inherited(job),
             refused: None,
         }
     }
@@ -262,10 +346,18 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn inherited(in_doubt: bool) -> Option<InDoubt> {
-    in_doubt.then(|| InDoubt {
+fn inherited(job: &Job) -> Option<InDoubt> {
+    job.in_doubt.then(|| InDoubt {
         reason: InDoubtReason::CallLost,
         detail: "an earlier driver may have sent it".to_owned(),
+        reference: job.reference.clone(),
+    })
+}
+
+fn lost() -> Outcome {
+    Outcome::InDoubt(InDoubt {
+        reason: InDoubtReason::CallLost,
+        detail: "the task that called the provider was lost".to_owned(),
         reference: None,
     })
 }

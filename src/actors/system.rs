@@ -7,10 +7,12 @@ use tokio::{runtime, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    GiveUp, Payments,
+    GiveUp, Payments, RecoverySettings, Supervised,
     db::{Db, DbActor, DbShared},
+    front_door::FrontDoor,
     key_router::KeyRouter,
     provider::{ProviderActor, ProviderHandle, ProviderShared},
+    recovery::RecoveryActor,
     supervisor::{ArbiterGone, supervise},
 };
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     lookups::Lookups,
     payment::{Mode, ProviderRoute},
     provider::Provider,
+    resilience::AdmissionBounds,
     store::Store,
     telemetry::Metrics,
 };
@@ -53,12 +56,19 @@ pub struct DriveSettings {
     pub deadline: Duration,
     /// How long a driver holds an operation: at least the deadline, the longest attempt, and 10 s.
     pub lease: Duration,
-    /// Requests and operations in the house at once.
-    pub in_flight_max: usize,
+    /// Operations in the house at once, and requests that may wait for one of them.
+    pub admission: AdmissionBounds,
+    /// How long an intent may wait until it is with the store.
+    pub queue_wait: Duration,
+    /// Intents that may wait for the store at once.
+    pub begins_waiting_max: usize,
     /// Calls under way at each provider.
     pub provider_calls_max: usize,
     /// Rows of one batch.
     pub batch_rows_max: usize,
+    /// How long a released operation waits for its client before it expires.
+    pub pending_ttl: Duration,
+    pub recovery: RecoverySettings,
     /// KeyRouters, each with an arbiter of its own; 0 runs every actor on the current arbiter, as a
     /// simulation needs it.
     pub shards: usize,
@@ -88,8 +98,30 @@ pub(crate) struct Route {
 impl DriveContext {
     /// Where a new payment of that mode goes.
     pub(crate) fn route_for(&self, mode: Mode) -> Option<&Route> {
-        let mut routes = self.routing.iter().filter_map(|name| self.routes.get(name));
+        self.route_beside(mode, &[])
+    }
+
+    /// Where a payment of that mode may go that none of `refused_by` was sent.
+    pub(crate) fn route_beside(&self, mode: Mode, refused_by: &[String]) -> Option<&Route> {
+        let untried = |name: &&String| !refused_by.contains(name);
+        let mut routes =
+            (self.routing.iter().filter(untried)).filter_map(|name| self.routes.get(name));
         routes.find(|route| route.provider.profile().serves(mode))
+    }
+
+    /// How many providers one drive may turn to.
+    pub(crate) fn routes_max(&self) -> usize {
+        self.routes.len().max(1)
+    }
+
+    /// The names of all providers, retired ones too.
+    pub(crate) fn provider_names(&self) -> impl Iterator<Item = &str> {
+        self.routes.keys().map(String::as_str)
+    }
+
+    /// Where operations in doubt may be settled now.
+    pub(crate) fn recoverable_providers(&self) -> Vec<String> {
+        self.routes.keys().cloned().collect()
     }
 
     /// Where a recorded operation was bound to; `None` when that provider is not configured any
@@ -103,6 +135,8 @@ impl DriveContext {
 /// The running actors.
 pub struct ActorSystem {
     payments: Payments,
+    /// An actor lives as long as somebody has its address.
+    _recovery: Supervised<RecoveryActor>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -141,6 +175,7 @@ impl ActorSystem {
         let shared = DbShared::new(
             Arc::clone(&store),
             settings.batch_rows_max,
+            settings.begins_waiting_max,
             tasks.clone(),
             Arc::clone(&metrics),
         );
@@ -195,14 +230,23 @@ impl ActorSystem {
             );
             shards.push(router.await?);
         }
-        let admission = Arc::new(Semaphore::new(settings.in_flight_max));
+        let recovering = Arc::clone(&context);
+        let recovery = supervise(
+            "recovery",
+            arbiters.next(),
+            Arc::clone(&watcher),
+            move || RecoveryActor::new(Arc::clone(&recovering)),
+        );
+        let recovery = recovery.await?;
+        let admission_metrics = context.metrics.admission.clone();
         let payments = Payments {
             context,
             shards: shards.into(),
-            admission,
+            front_door: Arc::new(FrontDoor::new(settings.admission, admission_metrics)),
         };
         Ok(Self {
             payments,
+            _recovery: recovery,
             arbiters: arbiters.started,
         })
     }
@@ -216,7 +260,7 @@ impl ActorSystem {
     /// how many were still at work then; their leases run out by themselves.
     pub async fn drain(&self, patience: Duration) -> usize {
         let context = &self.payments.context;
-        self.payments.admission.close();
+        self.payments.front_door.close();
         context.stopping.cancel();
         context.drives.close();
         match tokio::time::timeout(patience, context.drives.wait()).await {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, net::SocketAddr};
 
-use super::wiring::WiringError;
+use super::{drill::DrillError, wiring::WiringError};
 use crate::{
     config::ConfigError,
     sandbox::SandboxError,
@@ -54,12 +54,15 @@ pub(super) enum CliError {
     DisabledMerchant { name: String },
     #[error("there is no key {id}")]
     UnknownKey { id: String },
+    #[error("the drill cannot be run")]
+    Drill(#[from] DrillError),
 }
 
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NotUnicode(_) | Self::Log(_) | Self::MerchantName { .. } => 2,
+            Self::Drill(error) if error.is_usage() => 2,
             _ => 1,
         }
     }
@@ -91,6 +94,7 @@ impl CliError {
                 return Some(format!("make it with `oncepay merchants create {name}`"));
             }
             Self::UnknownKey { .. } => "`oncepay keys list` shows the ids",
+            Self::Drill(error) => return error.advice().map(str::to_owned),
             Self::Providers(_)
             | Self::Serve(_)
             | Self::DisabledMerchant { .. }

@@ -7,6 +7,7 @@
 //! was asked for, or configured, makes no sense.
 
 mod check;
+mod drill;
 mod error;
 mod first_start;
 mod keys;
@@ -63,6 +64,14 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Check the configuration and the connections, and exit
     Check(serve::ServeArgs),
+    /// Break a world on purpose while payments flow, and count what was charged
+    ///
+    /// Without --url the world is a throw-away one: a sandbox and a server of this very program, in a
+    /// temporary folder that is removed at the end. With --url it is a running server that uses a
+    /// sandbox; rows that need to kill something are skipped then. Exits with 0 only if every row that
+    /// was run is `once`: exactly one charge for every payment that succeeded, none for any other, and
+    /// nothing left undecided.
+    Drill(drill::DrillArgs),
 }
 
 /// Does what the process was started for.
@@ -94,6 +103,7 @@ fn dispatch(cli: Cli, printer: &mut Printer) -> Result<ExitCode, CliError> {
         Command::Keys(command) => keys::run(&command, printer),
         Command::Sandbox(args) => sandbox::run(&args, printer),
         Command::Check(args) => return check::run(&args, printer),
+        Command::Drill(args) => return drill::run(&args, printer),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

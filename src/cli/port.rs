@@ -8,6 +8,9 @@ use super::error::CliError;
 
 /// Connections that the system keeps while nobody accepts them.
 const BACKLOG: u32 = 2_048;
+/// What the system keeps of a connection in each direction, in bytes, unless it is read: left to
+/// itself it keeps megabytes for clients that send ahead and do not read.
+const BUFFER_BYTES: u32 = 65_536;
 
 /// A port that is ours, and that refuses connections until it is opened.
 ///
@@ -25,6 +28,8 @@ impl Port {
         };
         let taken = taken.and_then(|socket| {
             socket.set_reuseaddr(true)?; // Connections of a process before us may linger.
+            socket.set_send_buffer_size(BUFFER_BYTES)?; // Inherited by every connection.
+            socket.set_recv_buffer_size(BUFFER_BYTES)?;
             socket.bind(address)?;
             Ok(Self { address, socket })
         });

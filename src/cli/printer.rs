@@ -8,6 +8,8 @@ use super::error::CliError;
 pub(super) struct Printer {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
+    /// Whether the last thing on `err` is a bar.
+    has_bar: bool,
 }
 
 impl Printer {
@@ -15,6 +17,7 @@ impl Printer {
         Self {
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
+            has_bar: false,
         }
     }
 
@@ -28,6 +31,19 @@ impl Printer {
     /// A line of explanation, for a person. If it cannot be told, the work still counts.
     pub(super) fn note(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}");
+    }
+
+    /// Draws a line over the one that was drawn before. For a terminal only.
+    pub(super) fn bar(&mut self, line: &str) {
+        self.has_bar = true;
+        let _ = write!(self.err, "\r\x1b[K{line}").and_then(|()| self.err.flush());
+    }
+
+    /// Removes the line that was drawn, if there is one.
+    pub(super) fn clear_bar(&mut self) {
+        if std::mem::take(&mut self.has_bar) {
+            let _ = write!(self.err, "\r\x1b[K").and_then(|()| self.err.flush());
+        }
     }
 
     /// What went wrong, why, and what to do.
@@ -104,9 +120,20 @@ pub(super) mod captured {
             let printer = Self {
                 out: Box::new(out.clone()),
                 err: Box::new(err.clone()),
+                has_bar: false,
             };
             (printer, out, err)
         }
+    }
+
+    #[test]
+    fn a_bar_is_drawn_over_and_removed_once() {
+        let (mut printer, _, err) = Printer::captured();
+        printer.bar("one");
+        printer.bar("two");
+        printer.clear_bar();
+        printer.clear_bar();
+        assert_eq!(err.text(), "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K");
     }
 
     #[test]

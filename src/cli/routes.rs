@@ -17,7 +17,8 @@ pub(super) fn unreachable_routes<'a>(
         match configured {
             Some(profile) if profile.account == *account => None,
             Some(_) => Some(format!(
-                "{count} of provider {provider:?} belong to another URL, account or mode than it has now"
+                "{count} of provider {provider:?} belong to another URL, account or mode than it has now; \
+                 without `account` a new secret is another account"
             )),
             None => Some(format!(
                 "{count} belong to provider {provider:?}, which is not configured"
@@ -61,7 +62,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "2 of provider \"old\" belong to another URL, account or mode than it has now",
+                "2 of provider \"old\" belong to another URL, account or mode than it has now; \
+                 without `account` a new secret is another account",
                 "1 belong to provider \"gone\", which is not configured",
             ]
         );

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::in_one_line;
 use crate::{
-    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp},
+    actors::{ActorSystem, Dependencies, DriveSettings, GiveUp, RecoverySettings},
     config::Config,
     environment::Environment,
     http::{self, HttpDependencies, HttpSettings},
@@ -24,6 +24,7 @@ use crate::{
         Provider,
         stripe::{StripeProvider, StripeSettings},
     },
+    resilience::{AdmissionBounds, Backoff},
     sandbox::{Sandbox, SandboxConfig, SandboxError},
     store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
@@ -187,9 +188,24 @@ pub(super) async fn serve(
     let settings = DriveSettings {
         deadline: limits.deadline(),
         lease: limits.lease(),
-        in_flight_max: limits.in_flight_max as usize,
+        admission: AdmissionBounds {
+            places_max: limits.in_flight_max as usize,
+            seats_max: limits.duplicates_max as usize,
+        },
+        queue_wait: limits.queue_wait(),
+        begins_waiting_max: limits.queue_rows_max as usize,
         provider_calls_max: limits.provider_calls_max as usize,
         batch_rows_max: limits.batch_rows_max as usize,
+        pending_ttl: limits.pending_ttl(),
+        recovery: RecoverySettings {
+            sweep_every: config.recovery.sweep_every(),
+            backoff: Backoff {
+                base: config.recovery.backoff_base(),
+                cap: config.recovery.backoff_max(),
+            },
+            at_once_max: config.recovery.at_once_max,
+            alarm_after: config.recovery.alarm_after(),
+        },
         shards: cores,
     };
     let actors = ActorSystem::start(dependencies, settings).await?;
@@ -202,6 +218,11 @@ pub(super) async fn serve(
             metrics,
             settings: HttpSettings {
                 body_bytes_max: limits.body_bytes_max as usize,
+                body_timeout: limits.body_timeout(),
+                head_timeout: limits.head_timeout(),
+                keep_alive: limits.keep_alive(),
+                send_timeout: limits.send_timeout(),
+                connections_max: limits.connections_max as usize,
                 workers: config.http_workers.map_or(cores, usize::from),
                 shutdown_timeout_s: limits.shutdown_timeout_s.into(),
             },

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, LimitsConfig};
 
 /// Between the end of an attempt and the end of the lease: time to commit what it brought.
 const COMMIT_MARGIN_MS: u64 = 10_000;
@@ -14,24 +14,18 @@ impl Config {
         if let Some(workers) = self.http_workers {
             within("http_workers", workers.into(), 1..=256)?;
         }
-        within("limits.in_flight_max", limits.in_flight_max, 1..=1_000_000)?;
-        within(
-            "limits.body_bytes_max",
-            limits.body_bytes_max,
-            1_024..=1_048_576,
-        )?;
-        within("limits.deadline_ms", limits.deadline_ms, 100..=300_000)?;
-        within(
-            "limits.shutdown_timeout_s",
-            limits.shutdown_timeout_s,
-            0..=600,
-        )?;
-        within("limits.batch_rows_max", limits.batch_rows_max, 1..=4_096)?;
-        within(
-            "limits.provider_calls_max",
-            limits.provider_calls_max,
-            1..=65_536,
-        )?;
+        limits.check()?;
+        let recovery = &self.recovery;
+        let setting = |name: &str| format!("recovery.{name}");
+        for (name, value, bounds) in [
+            ("sweep_every_ms", recovery.sweep_every_ms, 100..=60_000),
+            ("backoff_base_ms", recovery.backoff_base_ms, 10..=60_000),
+            ("backoff_max_s", recovery.backoff_max_s, 1..=3_600),
+            ("at_once_max", recovery.at_once_max, 1..=1_024),
+            ("alarm_after_s", recovery.alarm_after_s, 1..=604_800),
+        ] {
+            within(&setting(name), value, bounds)?;
+        }
 
         for (place, provider) in self.providers.iter().enumerate() {
             let setting = |field: &str| format!("providers[{place}].{field}");
@@ -72,6 +66,39 @@ impl Config {
                  provider ({attempt_ms} ms) and 10 s must fit into it"
             ),
         })
+    }
+}
+
+impl LimitsConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let milliseconds = 100..=60_000;
+        for (setting, value, bounds) in [
+            ("in_flight_max", self.in_flight_max, 1..=1_000_000),
+            ("duplicates_max", self.duplicates_max, 1..=65_536),
+            ("queue_wait_ms", self.queue_wait_ms, 10..=60_000),
+            ("queue_rows_max", self.queue_rows_max, 1..=1_000_000),
+            ("connections_max", self.connections_max, 1..=1_000_000),
+            (
+                "head_timeout_ms",
+                self.head_timeout_ms,
+                milliseconds.clone(),
+            ),
+            (
+                "body_timeout_ms",
+                self.body_timeout_ms,
+                milliseconds.clone(),
+            ),
+            ("send_timeout_ms", self.send_timeout_ms, milliseconds),
+            ("keep_alive_s", self.keep_alive_s, 1..=3_600),
+            ("body_bytes_max", self.body_bytes_max, 1_024..=1_048_576),
+            ("deadline_ms", self.deadline_ms, 100..=300_000),
+            ("shutdown_timeout_s", self.shutdown_timeout_s, 0..=600),
+            ("batch_rows_max", self.batch_rows_max, 1..=4_096),
+            ("provider_calls_max", self.provider_calls_max, 1..=65_536),
+        ] {
+            within(&format!("limits.{setting}"), value, bounds)?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod provider;
 mod read;
+mod recovery;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -30,6 +31,7 @@ pub use layers::Source;
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat};
 pub use provider::{BUILT_IN_SANDBOX, ProviderConfig, SIMPLE_PROVIDER, SandboxConfig};
+pub use recovery::RecoveryConfig;
 
 /// The settings of one process, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +54,10 @@ pub struct Config {
     /// go without one: it is taken for a sandbox. No default.
     #[serde(deserialize_with = "read::optional_secret")]
     provider_secret: Option<SecretString>,
+    /// Which account of the provider `provider_secret` belongs to, as `account` of `[[providers]]`
+    /// tells it: set it before the secret is replaced. No default.
+    #[serde(deserialize_with = "read::text")]
+    provider_account: Option<String>,
     /// Every provider, retired ones too: `[[providers]]` of the file, the one of `provider_url`, or
     /// the built-in sandbox when there is neither.
     pub providers: Vec<ProviderConfig>,
@@ -63,6 +69,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// What bounds the work and the waiting, table `[limits]`.
     pub limits: LimitsConfig,
+    /// How what was left behind is settled, table `[recovery]`.
+    pub recovery: RecoveryConfig,
     /// Threads that serve HTTP: 1 to 256. Default: one for each core.
     pub http_workers: Option<u16>,
     /// What is logged, table `[log]`.
@@ -82,10 +90,12 @@ impl Default for Config {
             database_pool_max: 16,
             provider_url: None,
             provider_secret: None,
+            provider_account: None,
             providers: Vec::new(),
             routing: Vec::new(),
             sandbox: SandboxConfig::default(),
             limits: LimitsConfig::default(),
+            recovery: RecoveryConfig::default(),
             http_workers: None,
             log: LogConfig::default(),
             bootstrap: BootstrapKeys::default(),

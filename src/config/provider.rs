@@ -32,8 +32,9 @@ pub struct ProviderConfig {
     /// The secret it asks for.
     #[serde(deserialize_with = "read::secret")]
     pub secret: SecretString,
-    /// Which account of the provider the secret belongs to, if that needs telling. A new secret of
-    /// the same account may come at any time; another account is another provider. No default.
+    /// Which account of the provider the secret belongs to, in any words that stay the same. With it,
+    /// a new secret of that account may come at any time; another account is another provider.
+    /// Without it, a new secret may come only when nothing is unsettled. No default.
     #[serde(default, deserialize_with = "read::text")]
     pub account: Option<String>,
     /// The one mode that it serves, `live` or `test`. Default: as the secret says it, which
@@ -180,6 +181,10 @@ impl Config {
                 let problem = "and [[providers]] are both set: put this provider among the others";
                 return Err(ConfigError::refused("provider_url", problem));
             }
+            (None, None) if self.provider_account.is_some() => {
+                let problem = "is set, but provider_url is not: say which provider it is for";
+                return Err(ConfigError::refused("provider_account", problem));
+            }
             (Some(url), secret) => {
                 let secret = match secret {
                     Some(secret) => secret,
@@ -191,6 +196,7 @@ impl Config {
                     }
                 };
                 let mut provider = ProviderConfig::new(SIMPLE_PROVIDER, url, secret);
+                provider.account = self.provider_account.take();
                 provider.settle("provider_")?;
                 self.providers.push(provider);
             }

@@ -180,6 +180,54 @@ fn a_value_out_of_bounds_is_named_with_its_limit() {
             "1 to 4096",
         ),
         (
+            "ONCEPAY_LIMITS__DUPLICATES_MAX",
+            "0",
+            "limits.duplicates_max",
+            "1 to 65536",
+        ),
+        (
+            "ONCEPAY_LIMITS__QUEUE_WAIT_MS",
+            "9",
+            "limits.queue_wait_ms",
+            "10 to 60000",
+        ),
+        (
+            "ONCEPAY_LIMITS__QUEUE_ROWS_MAX",
+            "0",
+            "limits.queue_rows_max",
+            "1 to 1000000",
+        ),
+        (
+            "ONCEPAY_LIMITS__CONNECTIONS_MAX",
+            "0",
+            "limits.connections_max",
+            "1 to 1000000",
+        ),
+        (
+            "ONCEPAY_LIMITS__HEAD_TIMEOUT_MS",
+            "99",
+            "limits.head_timeout_ms",
+            "100 to 60000",
+        ),
+        (
+            "ONCEPAY_LIMITS__BODY_TIMEOUT_MS",
+            "60001",
+            "limits.body_timeout_ms",
+            "100 to 60000",
+        ),
+        (
+            "ONCEPAY_LIMITS__SEND_TIMEOUT_MS",
+            "99",
+            "limits.send_timeout_ms",
+            "100 to 60000",
+        ),
+        (
+            "ONCEPAY_LIMITS__KEEP_ALIVE_S",
+            "0",
+            "limits.keep_alive_s",
+            "1 to 3600",
+        ),
+        (
             "ONCEPAY_LIMITS__PROVIDER_CALLS_MAX",
             "0",
             "limits.provider_calls_max",
@@ -267,6 +315,11 @@ fn a_provider_elsewhere_needs_a_secret_and_a_sandbox_beside_us_does_not() {
     );
     let alone = refusal(&[("ONCEPAY_PROVIDER_SECRET", "sk_test_1")], "");
     assert!(alone.contains("provider_url is not"), "{alone}");
+    let account = ("ONCEPAY_PROVIDER_ACCOUNT", "acct_1");
+    let alone = refusal(&[account], "");
+    assert!(alone.starts_with("provider_account is set"), "{alone}");
+    let declared = load(&[beside, account], "").unwrap();
+    assert_eq!(declared.providers[0].account.as_deref(), Some("acct_1"));
     assert!(refusal(&[beside], TWO).contains("both set"));
     let password = refusal(
         &[("ONCEPAY_PROVIDER_URL", "https://u:hidden@x.example")],

@@ -1,7 +1,5 @@
 //! Reading a request's body: JSON, bounded in size and time.
 
-use std::time::Duration;
-
 use actix_web::{
     HttpRequest,
     http::header::CONTENT_TYPE,
@@ -10,18 +8,17 @@ use actix_web::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::problem::Refused;
+use super::{HttpSettings, problem::Refused};
 use crate::payment::ProblemCode;
 
-/// How long a client may take to send a body, which actix-web itself does not bound.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
-
-/// The whole body of a request that says it is JSON.
+/// The whole body of a request that says it is JSON. How long a client takes to send it is bounded
+/// here, because actix-web does not.
 pub(super) async fn json_body(
     request: &HttpRequest,
     payload: web::Payload,
-    bytes_max: usize,
+    settings: &HttpSettings,
 ) -> Result<Bytes, Refused> {
+    let (bytes_max, arrives_within) = (settings.body_bytes_max, settings.body_timeout);
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -45,13 +42,13 @@ pub(super) async fn json_body(
     {
         return Err(too_large(bytes_max));
     }
-    match timeout(ARRIVES_WITHIN, read(payload, bytes_max)).await {
+    match timeout(arrives_within, read(payload, bytes_max)).await {
         Ok(body) => body,
         Err(_elapsed) => Err(Refused::new(
             ProblemCode::MalformedRequest,
             format!(
-                "The body did not arrive within {} s.",
-                ARRIVES_WITHIN.as_secs()
+                "The body did not arrive within {} ms.",
+                arrives_within.as_millis()
             ),
         )),
     }

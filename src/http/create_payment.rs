@@ -11,13 +11,13 @@ use super::{
     body::json_body,
     fields::{Fields, TextsBounds},
     idempotency_key, prefer,
-    problem::{PROBLEM_JSON, Refused, status},
+    problem::{ComesAgain, PROBLEM_JSON, Refused, status},
     request_context::request_id,
     server::HttpState,
 };
 use crate::{
-    actors::{Order, Reply},
-    payment::{Answer, Capture, CreatePayment, Money, PaymentView, Scope},
+    actors::{Order, Reply, Request},
+    payment::{Answer, Capture, CreatePayment, Money, Resource, Scope},
 };
 
 /// Bounds of the texts, in characters; those of the metadata are Stripe's.
@@ -47,7 +47,10 @@ pub(super) async fn create_payment(
     state.metrics.http.payment_answered(code);
     match reply? {
         Reply::Settled { answer, replayed } => Ok(settled(answer, replayed)),
-        Reply::Processing(payment) => Ok(processing(&payment)),
+        Reply::Processing(resource) => {
+            let retry_after_s = state.retry_after_s(ComesAgain::After(1));
+            Ok(processing(&resource, retry_after_s))
+        }
         Reply::Pending(payment) => Err(Refused::pending(*payment).retry_after(1)),
     }
 }
@@ -61,7 +64,7 @@ async fn reply(
     let key = idempotency_key::from_headers(http.headers())?;
     let patience = prefer::patience(http.headers());
     let deadline = state.payments.deadline();
-    let body = json_body(http, payload, state.settings.body_bytes_max).await?;
+    let body = json_body(http, payload, &state.settings).await?;
     let request = request(&body)?;
     let order = Order {
         scope: Scope {
@@ -70,11 +73,11 @@ async fn reply(
             key,
         },
         canonical: request.canonical(),
-        request,
+        request: Request::Create(request),
         request_id: request_id(http).unwrap_or_else(|| state.environment.new_id()),
         deadline,
     };
-    Ok(state.payments.create(order, patience).await?)
+    Ok(state.payments.submit(order, patience).await?)
 }
 
 /// The request that a body holds, or everything that is wrong with it.
@@ -140,10 +143,10 @@ fn settled(answer: Answer, replayed: bool) -> HttpResponse {
     response.body(answer.body)
 }
 
-fn processing(payment: &PaymentView) -> HttpResponse {
+fn processing(resource: &Resource, retry_after_s: u32) -> HttpResponse {
     HttpResponse::Accepted()
-        .insert_header((LOCATION, payment.path()))
-        .insert_header((RETRY_AFTER, 1))
+        .insert_header((LOCATION, resource.path()))
+        .insert_header((RETRY_AFTER, retry_after_s))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .json(payment)
+        .json(resource)
 }

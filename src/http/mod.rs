@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod connection;
 mod create_payment;
 mod events;
 mod fields;

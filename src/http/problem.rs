@@ -13,7 +13,7 @@ use tracing::error;
 
 use crate::{
     actors::Refusal,
-    payment::{FieldError, PaymentView, Problem, ProblemCode, RequestId},
+    payment::{FieldError, Inadmissible, PaymentView, Problem, ProblemCode, RequestId},
     store::ReadError,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
     problem: Box<Problem>,
-    retry_after_s: Option<u64>,
+    comes_again: Option<ComesAgain>,
     allow: Option<&'static str>,
 }
 
@@ -29,7 +29,7 @@ impl Refused {
     pub(super) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {
             problem: Box::new(Problem::new(code, detail)),
-            retry_after_s: None,
+            comes_again: None,
             allow: None,
         }
     }
@@ -43,7 +43,7 @@ impl Refused {
         let problem = Problem::new(ProblemCode::ValidationFailed, detail).with_errors(errors);
         Self {
             problem: Box::new(problem),
-            retry_after_s: None,
+            comes_again: None,
             allow: None,
         }
     }
@@ -62,12 +62,49 @@ impl Refused {
         }
     }
 
+    /// The payment does not allow what was asked for; nothing was recorded.
+    fn inadmissible(inadmissible: Inadmissible) -> Self {
+        let detail = format!("{inadmissible}.");
+        let (code, payment) = match inadmissible {
+            Inadmissible::NoSuchPayment => return Self::not_found(),
+            Inadmissible::InProgress { payment, .. } => (ProblemCode::OperationInProgress, payment),
+            Inadmissible::IllegalState { payment, .. } => (ProblemCode::IllegalState, payment),
+            Inadmissible::AmountExceeds { payment, .. } => {
+                (ProblemCode::AmountExceedsAvailable, payment)
+            }
+        };
+        let refused = Self::new(code, detail);
+        let refused = Self {
+            problem: Box::new(refused.problem.with_payment(PaymentView::of(&payment))),
+            ..refused
+        };
+        match code {
+            ProblemCode::OperationInProgress => refused.retry_after(1),
+            _ => refused,
+        }
+    }
+
+    /// The client may come again after so many seconds; each is told a time between that and its
+    /// double, so that they do not come all at once.
     #[must_use]
-    pub(super) fn retry_after(self, seconds: u64) -> Self {
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
         Self {
-            retry_after_s: Some(seconds),
+            comes_again: Some(ComesAgain::After(seconds)),
             ..self
         }
+    }
+
+    /// The client may come again when the load is less.
+    #[must_use]
+    fn retry_by_the_load(self) -> Self {
+        Self {
+            comes_again: Some(ComesAgain::ByTheLoad),
+            ..self
+        }
+    }
+
+    pub(super) fn comes_again(&self) -> Option<ComesAgain> {
+        self.comes_again
     }
 
     pub(super) fn code(&self) -> ProblemCode {
@@ -75,7 +112,11 @@ impl Refused {
     }
 
     /// The answer, with the request's id as the problem's instance.
-    pub(super) fn response(self, request_id: RequestId) -> HttpResponse {
+    pub(super) fn response(
+        self,
+        request_id: RequestId,
+        retry_after_s: Option<u32>,
+    ) -> HttpResponse {
         let location = self.problem.payment.as_ref().map(PaymentView::path);
         let problem = self.problem.with_instance(request_id.to_string());
         let mut response = HttpResponse::build(status(problem.code.status()));
@@ -88,7 +129,7 @@ impl Refused {
         if let Some(allow) = self.allow {
             response.insert_header((ALLOW, allow));
         }
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = retry_after_s {
             response.insert_header((RETRY_AFTER, seconds));
         }
         if let Some(location) = location {
@@ -97,6 +138,13 @@ impl Refused {
         // A problem consists of texts, which can always be written as JSON.
         response.body(serde_json::to_vec(&problem).unwrap_or_default())
     }
+}
+
+/// When a client that is refused may come again, before chance has its say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ComesAgain {
+    After(u32),
+    ByTheLoad,
 }
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -137,8 +185,10 @@ impl From<Refusal> for Refused {
                 ProblemCode::IdempotencyKeyReused,
                 ProblemCode::IdempotencyKeyReused.help(),
             ),
+            Refusal::Inadmissible(inadmissible) => Self::inadmissible(*inadmissible),
             Refusal::Overloaded => {
-                Self::new(ProblemCode::Overloaded, ProblemCode::Overloaded.help()).retry_after(1)
+                Self::new(ProblemCode::Overloaded, ProblemCode::Overloaded.help())
+                    .retry_by_the_load()
             }
             Refusal::NoProvider(mode) => Self::new(
                 ProblemCode::Forbidden,

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span};
 
-use super::{problem::Refused, routes, server::HttpState};
+use super::{connection::Requests, problem::Refused, routes, server::HttpState};
 use crate::payment::{ProblemCode, RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,6 +34,7 @@ pub(super) async fn with_context(
     };
     let id: RequestId = state.environment.new_id();
     request.extensions_mut().insert(id);
+    let _running = request.conn_data().map(Requests::begin);
     let (method, started) = (request.method().clone(), Instant::now());
     let route = routes::name(request.match_pattern().as_deref());
     let span = info_span!("request", id = %id);
@@ -51,14 +52,16 @@ pub(super) async fn with_context(
             let refusal = response.response().error().map(refused);
             let response = response.map_into_boxed_body();
             Ok(match refusal {
-                Some(refused) => response.into_response(identified(refused.response(id), id)),
+                Some(refused) => {
+                    response.into_response(identified(rendered(refused, id, &state), id))
+                }
                 None => response.map_body(|head, body| {
                     head.headers_mut().insert(REQUEST_ID, header_value(id));
                     body
                 }),
             })
         }
-        Err(error) => Err(identified(refused(&error).response(id), id)),
+        Err(error) => Err(identified(rendered(refused(&error), id, &state), id)),
     };
     let status = match &answered {
         Ok(response) => response.status().as_u16(),
@@ -74,6 +77,13 @@ pub(super) async fn with_context(
         info!(method = method.as_str(), route, status, ms, "answered");
     });
     answered.map_err(|response| InternalError::from_response("refused", response).into())
+}
+
+fn rendered(refused: Refused, id: RequestId, state: &HttpState) -> HttpResponse {
+    let seconds = refused
+        .comes_again()
+        .map(|comes_again| state.retry_after_s(comes_again));
+    refused.response(id, seconds)
 }
 
 fn identified(mut response: HttpResponse, id: RequestId) -> HttpResponse {

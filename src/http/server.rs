@@ -1,23 +1,50 @@
 //! The HTTP server: its settings, its state, its start and its end.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::ready,
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web::Data};
-use tokio::task::JoinHandle;
+use actix_http::{HttpService, Protocol, error::DispatchError};
+use actix_server::{GracefulShutdownSignal, Server, ServerHandle};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
+use actix_web::{App, dev::AppConfig, middleware::from_fn, web::Data};
+use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiKeys, request_context::with_context, routes};
-use crate::{actors::Payments, environment::Environment, store::Store, telemetry::Metrics};
+use super::{
+    ApiKeys,
+    connection::{Connection, Patience},
+    problem::ComesAgain,
+    request_context::with_context,
+    routes,
+};
+use crate::{
+    actors::Payments, environment::Environment, resilience::spread_s, store::Store,
+    telemetry::Metrics,
+};
 
 /// The bounds of the HTTP side.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpSettings {
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long a client may take to send the head of a request.
+    pub head_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub keep_alive: Duration,
+    /// How long a client may take to accept more of an answer, or the end of the connection.
+    pub send_timeout: Duration,
+    /// Connections at once; more wait until one ends.
+    pub connections_max: usize,
     /// Threads that serve connections.
     pub workers: usize,
     /// How long requests that run may take to end once the server stops, in seconds.
@@ -51,6 +78,20 @@ pub(super) struct HttpState {
     pub(super) settings: HttpSettings,
     /// Cancelled when the server stops.
     pub(super) stopping: CancellationToken,
+}
+
+impl HttpState {
+    /// The seconds after which this client, other than its neighbours, may come again.
+    pub(super) fn retry_after_s(&self, comes_again: ComesAgain) -> u32 {
+        let chance = self.environment.random_fraction();
+        match comes_again {
+            ComesAgain::ByTheLoad => spread_s(self.payments.retry_span_s(), chance),
+            ComesAgain::After(seconds) => {
+                let longer = spread_s(seconds.saturating_add(1), chance);
+                seconds.saturating_add(longer).saturating_sub(1)
+            }
+        }
+    }
 }
 
 /// A server that runs.
@@ -87,6 +128,50 @@ impl HttpServerHandle {
     }
 }
 
+/// What serves the connections of one worker. It is what `actix_web::HttpServer` makes, but for the
+/// [`Connection`] around each stream.
+fn serving(
+    state: Data<HttpState>,
+    draining: GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
+    let (settings, metrics) = (state.settings, state.metrics.http.clone());
+    let patience = Patience {
+        head: settings.head_timeout,
+        send: settings.send_timeout,
+        // Beyond the keep-alive, which is the framework's to end in good order.
+        quiet: settings.keep_alive + settings.head_timeout,
+    };
+    let app = App::new()
+        .app_data(state)
+        .wrap(from_fn(with_context))
+        .configure(routes::configure)
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let http = HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let draining = draining.clone();
+            async move { draining.notified().await }
+        })
+        .client_request_timeout(settings.head_timeout)
+        .client_disconnect_timeout(settings.send_timeout)
+        .keep_alive(settings.keep_alive)
+        .on_connect_ext(|connection: &Connection, data| {
+            data.insert(connection.requests());
+        })
+        .finish(map_config(app, |()| AppConfig::default()));
+    fn_service(move |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        // Answers are written whole: waiting for more to send with them helps nobody.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+        let connection = Connection::new(stream, patience, metrics.clone());
+        ready(Ok((connection, Protocol::Http1, peer)))
+    })
+    .and_then(http)
+}
+
 /// Serves on `listener`. Must run inside an actix system.
 ///
 /// # Errors
@@ -104,17 +189,17 @@ pub fn start(listener: TcpListener, with: HttpDependencies) -> io::Result<HttpSe
         settings,
         stopping: stopping.clone(),
     });
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(Data::clone(&state))
-            .wrap(from_fn(with_context))
-            .configure(routes::configure)
-    })
-    .workers(settings.workers)
-    .shutdown_timeout(settings.shutdown_timeout_s)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let builder = Server::build()
+        .workers(settings.workers)
+        .max_concurrent_connections(settings.connections_max.div_ceil(settings.workers))
+        .shutdown_timeout(settings.shutdown_timeout_s)
+        .disable_signals();
+    let draining = builder.graceful_shutdown_signal();
+    let server = builder
+        .listen("http", listener, move || {
+            serving(Data::clone(&state), draining.clone())
+        })?
+        .run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
     Ok(HttpServerHandle {

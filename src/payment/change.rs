@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     IllegalEvent, Operation, OperationId, OperationKind, OperationState, Owner, Payment,
-    PaymentEvent, ProviderRoute, Timestamp, Verdict,
+    PaymentEvent, ProviderRoute, Timestamp, Verdict, settling::is_operators,
 };
 
 /// A change of an operation by the driver of an epoch.
@@ -228,13 +228,20 @@ impl Rows<'_> {
         let ended = Operation {
             lease_until: self.now,
             next_recovery_at: self.now.plus(left.again_in),
-            in_doubt_reason: Some(left.reason.clone()),
+            in_doubt_reason: Some(self.reason_left(&left.reason)),
             provider_reference: reference.or(operation.provider_reference.clone()),
             resends_barred: operation.resends_barred || left.bar_resends,
             absent_at,
             ..operation.clone()
         };
         self.in_doubt(ended, &left.reason)
+    }
+
+    /// What only a person can settle stays known as such.
+    fn reason_left(&self, reason: &str) -> String {
+        let known = self.operation.in_doubt_reason.as_deref();
+        let kept = known.filter(|known| is_operators(Some(known)));
+        kept.unwrap_or(reason).to_owned()
     }
 
     fn release(&self, reason: &str, expires_in: Duration) -> Result<Effect, IllegalEvent> {

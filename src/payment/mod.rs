@@ -24,6 +24,7 @@ mod operation;
 mod payment;
 mod problem;
 mod request;
+mod settling;
 mod status;
 mod timestamp;
 mod verdict;
@@ -47,6 +48,7 @@ pub use operation::{
 pub use payment::{Failure, Origin, Payment};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use request::{Capture, CreatePayment};
+pub use settling::{Absence, ProviderTerms, Step, judge_absence, next_step, send_until};
 pub use status::{IllegalEvent, PaymentStatus};
 pub use timestamp::Timestamp;
 pub use verdict::{Approval, ApprovedAs, Decline, Stands, Verdict};

@@ -75,6 +75,13 @@ impl Money {
         }
     }
 
+    /// So much of it, at least one minor unit and at most all.
+    #[must_use]
+    pub fn part(self, minor: i64) -> Self {
+        let minor = minor.clamp(1, self.minor);
+        Self { minor, ..self }
+    }
+
     pub fn minor(self) -> i64 {
         self.minor
     }

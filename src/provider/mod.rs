@@ -58,6 +58,8 @@ pub struct Call {
     pub kind: OperationKind,
     /// The idempotency key at the provider.
     pub key: String,
+    /// The version of the protocol that it was first sent under: another would be another request.
+    pub api_version: String,
     /// The exact body, as [`Provider::prepare`] made it.
     pub request: Vec<u8>,
     /// The provider's id of the payment that a capture, cancel or refund is about.
@@ -106,7 +108,7 @@ pub enum Found {
     /// The provider lists everything of that time, and this is not among it. A fresh operation may
     /// still arrive: only time makes an absence mean something.
     Absent,
-    /// No answer, or none that tells: never definite.
+    /// No answer, or none that tells: never definite. What was not sent is the question.
     Unanswered(Outcome),
 }
 
@@ -117,6 +119,8 @@ pub struct Stray {
     pub reference: String,
     /// The idempotency key of giving it back.
     pub key: String,
+    /// As of the operation that made the charge.
+    pub api_version: String,
     pub expected: Expected,
     pub request_id: RequestId,
 }
@@ -129,19 +133,23 @@ pub trait Provider: Send + Sync + 'static {
     /// is sent.
     fn prepare(&self, payment: &Payment, draft: Draft) -> Vec<u8>;
 
-    /// Sends one attempt.
+    /// Sends one attempt. An answer that only tells that the object is in another state than the
+    /// request needs is followed by a question for that object, within the same time.
     fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Outcome>;
 
     /// Asks how the object `reference`, made by an earlier attempt of `call`, stands now: a refund
     /// for a refund, the payment for all else. A payment that waits for the customer's action is
     /// canceled, and declined once that is confirmed.
+    ///
+    /// [`Outcome::NotSent`] is of the question: it did not get through, was refused with our secret,
+    /// or was one too many. It says nothing of the operation, and clears no doubt.
     fn inspect<'a>(&'a self, call: &'a Call, reference: &'a str) -> BoxFuture<'a, Outcome>;
 
     /// Looks for what `call` may have done, by the time it was sent: by a list that shows what was
     /// written before, not by a search that lags; for a capture or cancel by the state of its payment.
     fn find<'a>(&'a self, call: &'a Call, sent: SentBetween) -> BoxFuture<'a, Found>;
 
-    /// Gives a charge back: voids a hold, refunds what was captured. Approved once nothing is held
-    /// or kept any more, whoever gave it back.
+    /// Gives a charge back: voids a hold, refunds what is left of a capture, under a key derived from
+    /// the stray's. Approved once nothing is held or kept any more, whoever gave it back.
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome>;
 }

@@ -14,6 +14,7 @@ pub struct HttpMetrics {
     requests: Family<AnswerLabels, Counter>,
     duration: Family<RequestLabels, Histogram>,
     payment_answers: Family<CodeLabels, Counter>,
+    connections_cut: Family<ReasonLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -34,6 +35,11 @@ struct CodeLabels {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
 /// From what a hello takes to beyond the deadline of a payment.
 fn request_buckets() -> Histogram {
     Histogram::new([
@@ -47,6 +53,7 @@ impl HttpMetrics {
             requests: Family::default(),
             duration: Family::new_with_constructor(request_buckets),
             payment_answers: Family::default(),
+            connections_cut: Family::default(),
         };
         registry.register(
             "http_requests",
@@ -63,6 +70,12 @@ impl HttpMetrics {
             "payment_answers",
             "Answers to requests that move money: created, declined, processing, pending, or a code",
             metrics.payment_answers.clone(),
+        );
+        registry.register(
+            "http_connections_cut",
+            "Connections ended because of their client, by reason: head (a request's head was too \
+             slow), silent, unread (answers were not read), ahead (too many requests at once)",
+            metrics.connections_cut.clone(),
         );
         metrics
     }
@@ -85,6 +98,13 @@ impl HttpMetrics {
         self.duration
             .get_or_create(&RequestLabels { route, method })
             .observe(took.as_secs_f64());
+    }
+
+    /// A connection was cut (`oncepay_http_connections_cut_total`).
+    pub fn connection_cut(&self, reason: &'static str) {
+        self.connections_cut
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
     }
 
     /// A request to move money was answered (`oncepay_payment_answers_total`): `created`, `declined`,

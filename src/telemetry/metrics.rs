@@ -1,14 +1,17 @@
 //! All that is counted, and its text for Prometheus. Start reading at [`Metrics`].
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
-use super::{HttpMetrics, ProviderMetrics, StoreMetrics};
+use super::{AdmissionMetrics, HttpMetrics, ProviderMetrics, StoreMetrics};
 
 /// Built once at start and passed down, never a global. A clone counts into the same.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub struct Metrics {
     pub store: StoreMetrics,
     pub provider: ProviderMetrics,
     pub actors: ActorMetrics,
+    pub admission: AdmissionMetrics,
     registry: Arc<Registry>,
 }
 
@@ -28,6 +32,7 @@ impl Default for Metrics {
             store: StoreMetrics::registered(&mut registry),
             provider: ProviderMetrics::registered(&mut registry),
             actors: ActorMetrics::registered(&mut registry),
+            admission: AdmissionMetrics::registered(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -55,7 +60,18 @@ pub struct ActorMetrics {
     pub key_actors_alive: Gauge,
     /// Operations that were admitted and are not done (`oncepay_operations_in_flight`).
     pub operations_in_flight: Gauge,
+    /// Operations in doubt that recovery settled (`oncepay_operations_recovered_total`).
+    pub recovered: Counter,
+    /// Released operations whose client did not come back (`oncepay_operations_expired_total`).
+    pub expired: Counter,
     restarts: Family<ActorLabels, Counter>,
+    in_doubt: Family<DoubtLabels, Gauge>,
+    in_doubt_age: Family<DoubtLabels, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DoubtLabels {
+    provider: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -68,7 +84,11 @@ impl ActorMetrics {
         let metrics = Self {
             key_actors_alive: Gauge::default(),
             operations_in_flight: Gauge::default(),
+            recovered: Counter::default(),
+            expired: Counter::default(),
             restarts: Family::default(),
+            in_doubt: Family::default(),
+            in_doubt_age: Family::default(),
         };
         registry.register(
             "key_actors_alive",
@@ -81,11 +101,43 @@ impl ActorMetrics {
             metrics.operations_in_flight.clone(),
         );
         registry.register(
+            "operations_recovered",
+            "Operations in doubt that were settled without their client",
+            metrics.recovered.clone(),
+        );
+        registry.register(
+            "operations_expired",
+            "Released operations whose client did not come back",
+            metrics.expired.clone(),
+        );
+        registry.register(
+            "operations_in_doubt",
+            "Operations that may have moved money without our knowing, as last counted",
+            metrics.in_doubt.clone(),
+        );
+        registry.register_with_unit(
+            "operations_in_doubt_oldest_age",
+            "How long the oldest of them has been in doubt",
+            Unit::Seconds,
+            metrics.in_doubt_age.clone(),
+        );
+        registry.register(
             "actor_restarts",
             "Actors that were started anew after a failure",
             metrics.restarts.clone(),
         );
         metrics
+    }
+
+    /// So many operations are in doubt at a provider, the oldest for so long
+    /// (`oncepay_operations_in_doubt`, `oncepay_operations_in_doubt_oldest_age_seconds`).
+    pub fn in_doubt(&self, provider: &str, count: i64, oldest_age: Duration) {
+        let labels = DoubtLabels {
+            provider: provider.to_owned(),
+        };
+        self.in_doubt.get_or_create(&labels).set(count);
+        let age = self.in_doubt_age.get_or_create(&labels);
+        age.set(oldest_age.as_secs_f64());
     }
 
     /// An actor was started anew (`oncepay_actor_restarts_total`).
@@ -96,8 +148,6 @@ impl ActorMetrics {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{provider::Outcome, telemetry::BatchKind};
 
@@ -109,6 +159,9 @@ mod tests {
         metrics.http.answered("/payments", "BREW", 405, took);
         metrics.http.payment_answered("succeeded");
         metrics.store.written(BatchKind::Begin, 3, took);
+        metrics.store.waited(BatchKind::Begin, took);
+        metrics.admission.in_flight(5);
+        metrics.admission.refused("share");
         let not_sent = crate::provider::NotSent {
             reason: crate::provider::NotSentReason::RateLimited,
             detail: String::new(),
@@ -131,6 +184,9 @@ mod tests {
             r#"oncepay_store_batch_rows_sum{kind="begin"} 3.0"#,
             r#"oncepay_store_batch_rows_bucket{le="4.0",kind="begin"} 1"#,
             r#"oncepay_store_batch_duration_seconds_count{kind="begin"} 1"#,
+            r#"oncepay_store_queue_wait_seconds_count{kind="begin"} 1"#,
+            "oncepay_admission_in_flight 5",
+            r#"oncepay_admission_refusals_total{reason="share"} 1"#,
             r#"oncepay_provider_outcomes_total{provider="main",kind="not_sent",reason="rate_limited"} 1"#,
             r#"oncepay_provider_attempt_duration_seconds_count{provider="main"} 1"#,
             r#"oncepay_provider_calls_in_flight{provider="main"} 1"#,

@@ -1,11 +1,13 @@
 //! What an operator sees of a running process: logs and metrics.
 
+mod admission_metrics;
 mod http_metrics;
 mod logs;
 mod metrics;
 mod provider_metrics;
 mod store_metrics;
 
+pub use admission_metrics::AdmissionMetrics;
 pub use http_metrics::HttpMetrics;
 pub use logs::{LogError, init_logs};
 pub use metrics::{ActorMetrics, Metrics};

@@ -7,7 +7,7 @@ mod process;
 mod world;
 
 pub(crate) use database::{Backend, execute, shared_server};
-pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, eur, eventually, send};
+pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 
 /// Makes a test of a story for each of the two stores.
 macro_rules! on_both_stores {

@@ -4,5 +4,7 @@
 
 mod drives;
 mod model_store;
+mod overload;
+mod recovery;
 mod scripted_provider;
 mod world;

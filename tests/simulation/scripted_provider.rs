@@ -14,6 +14,7 @@ use oncepay::{
 pub(super) struct ScriptedProvider {
     profile: ProviderProfile,
     script: Mutex<VecDeque<(Duration, Outcome)>>,
+    always: Mutex<Option<Outcome>>,
     calls: Mutex<Vec<Call>>,
     inspected: Mutex<Vec<String>>,
     to_be_found: Mutex<VecDeque<Found>>,
@@ -22,9 +23,9 @@ pub(super) struct ScriptedProvider {
 }
 
 impl ScriptedProvider {
-    pub(super) fn new(key_retention: Duration) -> Self {
+    pub(super) fn new(name: &str, key_retention: Duration) -> Self {
         let profile = ProviderProfile {
-            name: "scripted".into(),
+            name: name.into(),
             account: "account".into(),
             api_version: "1".into(),
             mode: None,
@@ -35,6 +36,7 @@ impl ScriptedProvider {
         Self {
             profile,
             script: Mutex::default(),
+            always: Mutex::default(),
             calls: Mutex::default(),
             inspected: Mutex::default(),
             to_be_found: Mutex::default(),
@@ -48,6 +50,25 @@ impl ScriptedProvider {
         self.script.lock().unwrap().push_back((wait, outcome));
     }
 
+    /// Answers every call that has no script so, until told otherwise.
+    pub(super) fn always(&self, outcome: impl Into<Option<Outcome>>) {
+        *self.always.lock().unwrap() = outcome.into();
+    }
+
+    /// Answers the next look for an operation so. Without it, nothing is there.
+    pub(super) fn finds(&self, found: Found) {
+        self.to_be_found.lock().unwrap().push_back(found);
+    }
+
+    /// How often an operation was looked for.
+    pub(super) fn looks(&self) -> usize {
+        self.looked_for.lock().unwrap().len()
+    }
+
+    pub(super) fn reversed(&self) -> Vec<Stray> {
+        self.reversed.lock().unwrap().clone()
+    }
+
     pub(super) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
@@ -58,7 +79,8 @@ impl ScriptedProvider {
 
     async fn next(&self) -> Outcome {
         let next = self.script.lock().unwrap().pop_front();
-        let (wait, outcome) = next.unwrap_or((Duration::ZERO, approved()));
+        let otherwise = self.always.lock().unwrap().clone().unwrap_or_else(approved);
+        let (wait, outcome) = next.unwrap_or((Duration::ZERO, otherwise));
         tokio::time::sleep(wait).await;
         outcome
     }

@@ -3,6 +3,7 @@
 
 mod server;
 
+mod every_fault;
 mod lookup;
 mod sent;
 mod transport;
@@ -65,6 +66,7 @@ pub(crate) fn call(provider: &StripeProvider) -> Call {
     let operation_id = Id::from_uuid(uuid::Uuid::from_u128(OPERATION));
     Call {
         key: "oncepay_1".into(),
+        api_version: provider.profile().api_version.clone(),
         kind: OperationKind::Create,
         target: None,
         request: provider.prepare(

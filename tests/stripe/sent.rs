@@ -61,6 +61,28 @@ async fn rule_6_the_same_call_sends_the_same_bytes_again() {
 }
 
 #[tokio::test]
+async fn rule_6_the_stored_version_of_the_protocol_goes_out_whatever_is_configured_now() {
+    let server = Server::start().await;
+    let provider = provider(&server.url, PATIENCE);
+    let call = Call {
+        api_version: "2023-10-16".into(),
+        ..call(&provider)
+    };
+
+    let (_, request) = join!(provider.send(&call), async {
+        let mut peer = server.accept().await;
+        let request = peer.request().await;
+        peer.answer("200 OK", &intent("succeeded")).await;
+        request
+    });
+
+    assert!(
+        request.contains("\r\nstripe-version: 2023-10-16\r\n"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
 async fn the_headers_of_an_answer_are_read() {
     let server = Server::start().await;
     let provider = provider(&server.url, PATIENCE);

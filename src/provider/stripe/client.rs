@@ -10,7 +10,7 @@ use std::{error::Error, time::Duration};
 
 use reqwest::{
     Request, Response, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, HeaderMap, RETRY_AFTER},
     redirect, retry,
 };
 use tokio::runtime::Handle;
@@ -29,6 +29,8 @@ const RETRY_AFTER_SECONDS_MAX: u64 = 3_600;
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
+    /// The request is no HTTP, so nothing was sent.
+    NotWritten,
     /// No connection came about, so nothing was sent.
     NotConnected(String),
     TimedOut(String),
@@ -54,10 +56,6 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, settings.authorization()?);
-        #[expect(clippy::map_err_ignore, reason = "the cause says nothing")]
-        let version = HeaderValue::from_str(&settings.api_version)
-            .map_err(|_| StripeSettingsError::ApiVersion)?;
-        headers.insert("stripe-version", version);
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("oncepay/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)

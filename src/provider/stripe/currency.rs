@@ -30,6 +30,15 @@ pub(super) fn currency_text(money: Money) -> String {
     money.currency().code().to_ascii_lowercase()
 }
 
+/// An amount of an answer in minor units of `like`'s currency, if it is one of them.
+pub(super) fn minor(like: Money, amount: i64) -> Option<i64> {
+    match like.currency().code() {
+        "ISK" | "UGX" => (amount % 100 == 0).then_some(amount / 100),
+        "MGA" => amount.checked_mul(100),
+        _ => Some(amount),
+    }
+}
+
 /// Whether `amount` and `currency` of an answer are `money`.
 pub(super) fn is(money: Money, amount: i64, currency: &str) -> bool {
     amount.to_string() == amount_text(money) && currency == currency_text(money)
@@ -61,6 +70,17 @@ mod tests {
         for (minor, currency, text) in table {
             assert_eq!(amount_text(money(minor, currency)), text, "{currency}");
         }
+    }
+
+    #[test]
+    fn an_amount_is_read_in_the_units_in_which_it_was_written() {
+        for currency in ["EUR", "JPY", "KWD", "ISK", "UGX", "MGA"] {
+            let money = money(500, currency);
+            let written: i64 = amount_text(money).parse().unwrap();
+            assert_eq!(minor(money, written), Some(500), "{currency}");
+        }
+        assert_eq!(minor(money(5, "ISK"), 550), None, "no fraction of a króna");
+        assert_eq!(minor(money(5, "MGA"), i64::MAX), None);
     }
 
     #[test]

@@ -1,15 +1,23 @@
-//! Stripe's payment intent and error object, and what an intent's state means for us.
+//! Stripe's payment intent, and what its state means for us. Start reading at
+//! [`PaymentIntent::judge`].
 //!
-//! **Invariant:** an intent that does not carry our operation, amount and currency decides nothing.
+//! **Invariant:** an intent that does not carry our operation, amount and currency decides nothing
+//! about a create, and one that is not our payment's decides nothing about anything.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{currency, request::OPERATION_METADATA, request::Sent, text};
+use super::{
+    currency,
+    error::ErrorObject,
+    request::{OPERATION_METADATA, PAYMENT_METADATA, Sent},
+    text,
+    verdicts::{approved, decline, in_doubt, in_doubt_about},
+};
 use crate::{
-    payment::{Approval, ApprovedAs, Capture, Decline},
-    provider::{Call, InDoubt, InDoubtReason, Outcome},
+    payment::{ApprovedAs, Capture, Decline, OperationKind, Stands},
+    provider::{Call, Expected, InDoubtReason, Outcome},
 };
 
 /// The code of a payment that would have needed its customer.
@@ -25,22 +33,11 @@ pub(super) struct PaymentIntent {
     id: Option<String>,
     pub(super) status: Option<String>,
     amount: Option<i64>,
-    amount_received: Option<i64>,
+    pub(super) amount_received: Option<i64>,
     currency: Option<String>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
     last_payment_error: Option<ErrorObject>,
     cancellation_reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct ErrorObject {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) code: Option<String>,
-    pub(super) decline_code: Option<String>,
-    pub(super) message: Option<String>,
-    pub(super) param: Option<String>,
-    pub(super) payment_intent: Option<Box<PaymentIntent>>,
 }
 
 /// Whether `text` may stand in a URL's path as the id of an object.
@@ -76,8 +73,81 @@ impl PaymentIntent {
         )
     }
 
+    /// Whether it is the intent of the payment, whatever became of it.
+    pub(super) fn is_of_payment(&self, expected: &Expected) -> bool {
+        let payment_id = expected.payment_id.to_string();
+        let metadata = self.metadata.as_ref();
+        self.object.as_deref() == Some("payment_intent")
+            && self.currency.as_deref() == Some(&*currency::currency_text(expected.money))
+            && metadata.and_then(|it| it.get(PAYMENT_METADATA)) == Some(&payment_id)
+    }
+
+    /// Whether nothing was captured of it yet, and may be.
+    pub(super) fn is_held(&self) -> bool {
+        self.status.as_deref() == Some("requires_capture")
+    }
+
     /// What the intent's state says of the operation (rule 3).
-    pub(super) fn judge(&self, call: &Call, sent: &Sent) -> Outcome {
+    pub(super) fn judge(&self, call: &Call) -> Outcome {
+        match call.kind {
+            OperationKind::Create => self.judge_create(call, &Sent::read(&call.request)),
+            OperationKind::Capture | OperationKind::Cancel => self.judge_end_of_hold(call),
+            OperationKind::Refund => in_doubt(
+                InDoubtReason::Mismatch,
+                "a payment intent says nothing of a refund",
+            ),
+        }
+    }
+
+    /// A capture or cancel. Only one of them is under way for a payment at a time, and an intent is
+    /// captured or canceled once: so a capture of what was asked is the one that was asked for.
+    fn judge_end_of_hold(&self, call: &Call) -> Outcome {
+        let Some(reference) = self.reference() else {
+            return in_doubt(InDoubtReason::Unreadable, "an intent without a usable id");
+        };
+        let mismatch = |detail: &str| in_doubt_about(InDoubtReason::Mismatch, detail, reference);
+        if call.target.as_deref() != Some(reference) || !self.is_of_payment(&call.expected) {
+            return mismatch("an intent of another payment or currency");
+        }
+        let money = call.expected.money;
+        let status = self.status.as_deref().unwrap_or_default();
+        let stood = |code: &str, message: &str, stands: Stands| {
+            Outcome::Declined(Decline {
+                stands: Some(stands),
+                ..decline(code, message, Some(reference))
+            })
+        };
+        match (call.kind, status) {
+            (kind, "succeeded") => {
+                let received = self.amount_received;
+                let Some(amount) = received.and_then(|received| currency::minor(money, received))
+                else {
+                    return mismatch("a captured intent that does not say how much");
+                };
+                if kind == OperationKind::Capture && amount == money.minor() {
+                    return approved(ApprovedAs::Captured, reference);
+                }
+                let message = "The payment was captured at the provider.";
+                stood("payment_captured", message, Stands::Captured { amount })
+            }
+            (OperationKind::Cancel, "canceled") => approved(ApprovedAs::Voided, reference),
+            (OperationKind::Capture, "canceled" | "requires_payment_method") => {
+                let message = "The provider holds no money of the payment any more.";
+                stood("payment_canceled", message, Stands::Voided)
+            }
+            // Nothing happened yet: the request is to be sent again, not its object to be watched.
+            (_, "requires_capture") => {
+                in_doubt(InDoubtReason::Unfinished, "an intent that is still held")
+            }
+            (_, status) => {
+                let status = text::code(Some(status)).unwrap_or("in a state without a name");
+                let detail = format!("an intent that is {status}");
+                in_doubt_about(InDoubtReason::Unfinished, &detail, reference)
+            }
+        }
+    }
+
+    fn judge_create(&self, call: &Call, sent: &Sent) -> Outcome {
         let Some(reference) = self.reference() else {
             return in_doubt(InDoubtReason::Unreadable, "an intent without a usable id");
         };
@@ -126,63 +196,4 @@ impl PaymentIntent {
             None => decline(code, message, Some(reference)),
         }
     }
-}
-
-impl ErrorObject {
-    pub(super) fn reference(&self) -> Option<&str> {
-        self.payment_intent.as_ref()?.reference()
-    }
-
-    /// The error as a decline, in its own words as far as they may be shown.
-    pub(super) fn decline(
-        &self,
-        (code, message): (&str, &str),
-        sent: &Sent,
-        reference: Option<&str>,
-    ) -> Decline {
-        let own_code = text::code(self.decline_code.as_deref())
-            .or_else(|| text::code(self.code.as_deref()))
-            .unwrap_or(code);
-        let hidden = sent.payment_method.as_deref();
-        let own_message = self.message.as_deref();
-        let own_message = own_message.and_then(|said| text::sentence(said, hidden));
-        decline(
-            own_code,
-            own_message.as_deref().unwrap_or(message),
-            reference,
-        )
-    }
-}
-
-fn approved(approved_as: ApprovedAs, reference: &str) -> Outcome {
-    Outcome::Approved(Approval {
-        approved_as,
-        reference: reference.to_owned(),
-    })
-}
-
-fn decline(code: &str, message: &str, reference: Option<&str>) -> Decline {
-    Decline {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        reference: reference.map(str::to_owned),
-        at_the_door: false,
-        stands: None,
-    }
-}
-
-pub(super) fn in_doubt(reason: InDoubtReason, detail: impl Into<String>) -> Outcome {
-    Outcome::InDoubt(InDoubt {
-        reason,
-        detail: detail.into(),
-        reference: None,
-    })
-}
-
-pub(super) fn in_doubt_about(reason: InDoubtReason, detail: &str, reference: &str) -> Outcome {
-    Outcome::InDoubt(InDoubt {
-        reason,
-        detail: detail.to_owned(),
-        reference: Some(reference.to_owned()),
-    })
 }

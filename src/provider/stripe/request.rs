@@ -1,4 +1,4 @@
-//! The request that authorizes a payment, written once and read again beside its answer.
+//! The requests, written once; that of a create is read again beside its answer.
 //!
 //! **Invariant:** the same payment and operation always give the same bytes: they are stored before
 //! they are sent, and Stripe compares them when they are sent again.
@@ -6,19 +6,60 @@
 use form_urlencoded::Serializer;
 
 use super::currency::{amount_text, currency_text};
-use crate::payment::{Capture, OperationId, Payment};
+use crate::{
+    payment::{Capture, OperationId, OperationKind, Payment},
+    provider::Draft,
+};
 
 /// The metadata that ties Stripe's object to our operation.
 pub(super) const OPERATION_METADATA: &str = "oncepay_operation";
+/// The metadata that ties Stripe's payment intent to our payment.
+pub(super) const PAYMENT_METADATA: &str = "oncepay_payment";
 const CAPTURE_METHOD: &str = "capture_method";
 const PAYMENT_METHOD: &str = "payment_method";
+
+/// The body that asks for `draft` of `payment`.
+///
+/// A capture carries no mark of ours: an intent is captured once, and that of its payment is the only
+/// capture or cancel that is under way.
+pub(super) fn body(payment: &Payment, draft: Draft) -> Vec<u8> {
+    let mut form = Serializer::new(String::new());
+    match draft.kind {
+        OperationKind::Create => return create_body(payment, draft.operation_id),
+        OperationKind::Capture => {
+            form.append_pair("amount_to_capture", &amount_text(draft.money));
+        }
+        OperationKind::Cancel => {
+            form.append_pair("cancellation_reason", "requested_by_customer");
+        }
+        OperationKind::Refund => {
+            // Without a charge there is nothing to refund, and `send` withholds the request.
+            let target = payment.provider_reference.as_deref().unwrap_or_default();
+            form.append_pair("payment_intent", target)
+                .append_pair("amount", &amount_text(draft.money));
+            mark(&mut form, payment, draft.operation_id);
+        }
+    }
+    form.finish().into_bytes()
+}
+
+fn mark(form: &mut Serializer<'_, String>, payment: &Payment, operation_id: OperationId) {
+    form.append_pair(
+        &format!("metadata[{PAYMENT_METADATA}]"),
+        &payment.id.to_string(),
+    )
+    .append_pair(
+        &format!("metadata[{OPERATION_METADATA}]"),
+        &operation_id.to_string(),
+    );
+}
 
 /// The body of `POST /v1/payment_intents`.
 ///
 /// `payment_method_types` keeps Stripe from admitting methods that redirect the customer, for which
 /// it would ask for a `return_url`. The merchant's own metadata stays with us: Stripe admits fewer
 /// and shorter entries than a payment may have, and nothing there depends on it.
-pub(super) fn body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
+fn create_body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
     let mut form = Serializer::new(String::new());
     form.append_pair("amount", &amount_text(payment.money))
         .append_pair("currency", &currency_text(payment.money))
@@ -32,11 +73,7 @@ pub(super) fn body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
     if let Some(description) = given(&payment.description) {
         form.append_pair("description", &description);
     }
-    form.append_pair("metadata[oncepay_payment]", &payment.id.to_string())
-        .append_pair(
-            &format!("metadata[{OPERATION_METADATA}]"),
-            &operation_id.to_string(),
-        );
+    mark(&mut form, payment, operation_id);
     if let Some(reference) = given(&payment.reference) {
         form.append_pair("metadata[reference]", &reference);
     }
@@ -98,7 +135,37 @@ mod tests {
 
     fn text(payment: &Payment) -> String {
         let operation_id = Id::from_uuid(uuid::Uuid::from_u128(3));
-        String::from_utf8(body(payment, operation_id)).unwrap()
+        let draft = Draft {
+            operation_id,
+            kind: OperationKind::Create,
+            money: payment.money,
+        };
+        String::from_utf8(body(payment, draft)).unwrap()
+    }
+
+    #[test]
+    fn rule_6_a_follow_up_says_its_amount_and_a_refund_whose_it_is() {
+        let mut payment = payment(Capture::Manual, None);
+        payment.provider_reference = Some("pi_1".into());
+        let text = |kind| {
+            let draft = Draft {
+                operation_id: Id::from_uuid(uuid::Uuid::from_u128(4)),
+                kind,
+                money: Money::new(1_100, payment.money.currency()).unwrap(),
+            };
+            String::from_utf8(body(&payment, draft)).unwrap()
+        };
+        assert_eq!(text(OperationKind::Capture), "amount_to_capture=1100");
+        assert_eq!(
+            text(OperationKind::Cancel),
+            "cancellation_reason=requested_by_customer"
+        );
+        assert_eq!(
+            text(OperationKind::Refund),
+            "payment_intent=pi_1&amount=1100\
+            &metadata%5Boncepay_payment%5D=pay_00000000000000000000000001\
+            &metadata%5Boncepay_operation%5D=opn_00000000000000000000000004"
+        );
     }
 
     #[test]

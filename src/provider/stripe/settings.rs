@@ -10,11 +10,11 @@ use crate::{payment::Mode, provider::ProviderProfile};
 
 /// The version of Stripe's API whose words this adapter knows.
 pub const API_VERSION: &str = "2024-06-20";
-/// How long Stripe is sure to remember an idempotency key
-/// (<https://docs.stripe.com/api/idempotent_requests>).
 /// How long after [`KEY_RETENTION`] an absence begins to mean something: twice the longest delay
 /// of a look-up that was thought of.
 pub const ABSENCE_WAIT: Duration = Duration::from_secs(2 * 3_600);
+/// How long Stripe is sure to remember an idempotency key
+/// (<https://docs.stripe.com/api/idempotent_requests>).
 pub const KEY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,7 +29,8 @@ pub struct StripeSettings {
     /// The secret or restricted API key.
     pub secret: SecretString,
     /// The account that the secret belongs to. It is not sent; it is part of where idempotency keys
-    /// are valid, so that a secret of another account is noticed.
+    /// are valid, and lets the secret be replaced by another of the account. Without it, each secret
+    /// counts as an account of its own: it could belong to another, where our keys charge again.
     pub account: Option<String>,
     /// The mode it serves. Without it, the secret's prefix says so; without that, it is a sandbox.
     pub mode: Option<Mode>,
@@ -180,8 +181,8 @@ impl StripeSettings {
         }
     }
 
-    /// SHA-256 over where an idempotency key is valid. Not over the secret, which is replaced from
-    /// time to time while the keys live on.
+    /// SHA-256 over where an idempotency key is valid: over the secret only if nothing else tells
+    /// the account, since a secret is replaced from time to time while the keys live on.
     fn fingerprint(&self, base_url: &Url, mode: Option<Mode>) -> String {
         let mut hash = Sha256::new();
         hash.update(b"oncepay-stripe-account-1");
@@ -190,6 +191,10 @@ impl StripeSettings {
             base_url.as_str().trim_end_matches('/'),
             account,
             mode.map_or("", Mode::as_str),
+            match self.account {
+                Some(_) => "",
+                None => self.secret.expose_secret(),
+            },
         ] {
             // The length goes first, so that no two lists of parts run together into one text.
             hash.update((part.len() as u64).to_be_bytes());
@@ -234,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_6_the_account_is_where_keys_are_valid_and_outlives_the_secret() {
+    fn rule_6_the_account_is_where_keys_are_valid_and_if_declared_outlives_the_secret() {
         let account = |change: &dyn Fn(&mut StripeSettings)| {
             let mut settings = settings("https://api.stripe.com", "sk_test_1");
             change(&mut settings);
@@ -242,7 +247,22 @@ mod tests {
         };
         let one = account(&|_| {});
         assert_eq!(one.len(), 64);
-        assert_eq!(one, account(&|it| it.secret = "rk_test_2".into()));
+        // It may be another account's, and nobody said that it is not.
+        assert_ne!(one, account(&|it| it.secret = "rk_test_2".into()));
+        let declared = |secret: &str, id: &str| {
+            account(&|it| {
+                it.secret = secret.into();
+                it.account = Some(id.into());
+            })
+        };
+        assert_eq!(
+            declared("sk_test_1", "acct_1"),
+            declared("rk_test_2", "acct_1")
+        );
+        assert_ne!(
+            declared("sk_test_1", "acct_1"),
+            declared("sk_test_1", "acct_2")
+        );
         assert_eq!(
             one,
             account(&|it| it.base_url = "HTTPS://API.stripe.com:443/".into())

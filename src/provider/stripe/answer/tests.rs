@@ -8,6 +8,13 @@ use crate::{
     provider::Expected,
 };
 
+fn of_charge(answer: &Answer, call: &Call) -> Outcome {
+    match of_attempt(answer, call) {
+        Told::All(outcome) => outcome,
+        Told::AskObject(known) => panic!("a create asks after no object: {known:?}"),
+    }
+}
+
 const OPERATION: &str = "opn_00000000000000000000000003";
 
 fn call(capture: Capture, first_attempt: bool) -> Call {
@@ -16,6 +23,7 @@ fn call(capture: Capture, first_attempt: bool) -> Call {
         kind: OperationKind::Create,
         target: None,
         key: "key".into(),
+        api_version: "2024-06-20".into(),
         request: body.into_bytes(),
         expected: Expected {
             operation_id: Id::from_uuid(uuid::Uuid::from_u128(3)),
@@ -514,10 +522,12 @@ fn rule_9_a_look_up_that_finds_nothing_is_no_verdict() {
         (answer(404, &missing), "in_doubt unfinished pi_1"),
         (unparsed(404, Some(b"?")), "in_doubt unreadable pi_1"),
         (answer(400, &own), "in_doubt unfinished pi_1"),
-        (answer(401, &own), "in_doubt unfinished pi_1"),
+        // Of the question, not of the operation.
+        (answer(401, &own), "not_sent unauthorized"),
+        (unparsed(401, Some(b"?")), "in_doubt unreadable pi_1"),
         (answer(402, &funds), "in_doubt unfinished pi_1"),
         (answer(409, &own), "in_doubt unfinished pi_1"),
-        (answer(429, &own), "in_doubt unfinished pi_1"),
+        (answer(429, &own), "not_sent rate_limited"),
         (answer(500, &own), "in_doubt server_error pi_1"),
         (replayed(500, &own), "in_doubt server_error pi_1"),
         (answer(302, &own), "in_doubt unreadable pi_1"),

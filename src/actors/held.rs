@@ -1,0 +1,379 @@
+//! An operation that a driver holds: what may be tried for it is tried, and what is found out is
+//! committed. The client's drive and recovery both end here. Start reading at [`Held::drive`].
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{error, warn};
+
+use super::{
+    drive::Conclusion,
+    intent::failover_route,
+    provider::{Inquiry, Job},
+    system::{DriveContext, Route},
+};
+use crate::{
+    payment::{
+        Absence, Change, LeftInDoubt, OperationChange, OperationKind, OperationState,
+        ProviderTerms, RequestId, Standing, Step, Verdict, judge_absence, next_step, send_until,
+    },
+    provider::{Call, Expected, Found, InDoubt, NotSent, Outcome, SentBetween},
+    resilience::{Backoff, Purpose, SendWindow},
+    store::WriteError,
+};
+
+/// Between repeated commits of an outcome that the store did not take.
+const SETTLE_AGAIN: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(5),
+};
+/// After about a quarter of an hour the outcome is left to be found again at the provider.
+const SETTLE_TRIES_MAX: u32 = 200;
+
+/// Both clocks, read before a lease is asked for, so that what is counted from here ends early
+/// rather than late.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) monotonic: Instant,
+    pub(super) wall_micros: i64,
+}
+
+impl Moment {
+    pub(super) fn read(context: &DriveContext) -> Self {
+        Self {
+            monotonic: Instant::now(),
+            wall_micros: context.environment.now().as_micros(),
+        }
+    }
+}
+
+/// For whom an operation is driven, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand {
+    pub(super) request_id: RequestId,
+    /// No attempt begins that could not end before.
+    pub(super) deadline: Instant,
+    pub(super) purpose: Purpose,
+}
+
+pub(super) struct Held<'a> {
+    context: &'a DriveContext,
+    errand: Errand,
+    standing: Standing,
+    /// Since when it is held.
+    asked: Moment,
+    /// Providers that were certainly not reached by this drive.
+    refused_by: Vec<String>,
+}
+
+impl<'a> Held<'a> {
+    pub(super) fn new(
+        context: &'a DriveContext,
+        errand: Errand,
+        standing: Standing,
+        asked: Moment,
+    ) -> Self {
+        Self {
+            context,
+            errand,
+            standing,
+            asked,
+            refused_by: Vec::new(),
+        }
+    }
+
+    /// Tries what may be tried until the operation is settled, released or left in doubt.
+    pub(super) async fn drive(mut self) -> Conclusion {
+        let routes = self.context.routes_max();
+        for _ in 0..routes {
+            let Some(route) = self.context.route_of(&self.standing.operation.route) else {
+                return self.without_provider().await;
+            };
+            let (operation, terms) = (&self.standing.operation, terms(route));
+            if next_step(operation, terms, self.standing.now) == Step::LookUp {
+                return self.look_up(route, "sending_is_over").await;
+            }
+            match route.actor.call(self.job(route)).await {
+                Outcome::Approved(approval) => {
+                    return self.settle(Verdict::Approved(approval)).await;
+                }
+                Outcome::Declined(decline) => {
+                    return self.settle(Verdict::Declined(decline)).await;
+                }
+                Outcome::InDoubt(doubt) => return self.doubted(route, doubt).await,
+                Outcome::NotSent(refused) => match self.fail_over(&refused).await {
+                    Some(turned) => self = turned,
+                    None => return self.release(refused.reason.as_str()).await,
+                },
+            }
+        }
+        self.release("no_provider_was_reached").await
+    }
+
+    fn job(&self, route: &Route) -> Job {
+        let operation = &self.standing.operation;
+        let profile = route.provider.profile();
+        let leased = operation.lease_until.minus(profile.attempt_timeout);
+        // Asking for an object that is known sends nothing under the key.
+        let until = match operation.provider_reference {
+            Some(_) => leased,
+            None => leased.min(send_until(operation, terms(route))),
+        };
+        let length = until.since(self.standing.now);
+        Job {
+            call: call_of(&self.standing, self.errand.request_id),
+            in_doubt: operation.in_doubt,
+            reference: operation.provider_reference.clone(),
+            window: SendWindow::opened(self.asked.monotonic, self.asked.wall_micros, length),
+            deadline: self.errand.deadline,
+            purpose: self.errand.purpose,
+        }
+    }
+
+    /// The operation's provider was taken out of the configuration, or stands for another account.
+    async fn without_provider(self) -> Conclusion {
+        let operation = &self.standing.operation;
+        error!(
+            operation = %operation.id,
+            provider = operation.route.provider,
+            "alarm: the operation belongs to a provider or an account that is not configured"
+        );
+        match operation.in_doubt {
+            true => self.leave_in_doubt(left("provider_not_configured")).await,
+            false => self.release("provider_not_configured").await,
+        }
+    }
+
+    /// Another driver, or a later one, goes on; unless looking tells more than sending can.
+    async fn doubted(self, route: &Route, doubt: InDoubt) -> Conclusion {
+        let reason = doubt.reason.as_str();
+        if !doubt.reason.ends_resending() {
+            let left = LeftInDoubt {
+                reference: doubt.reference,
+                ..left(reason)
+            };
+            return self.leave_in_doubt(left).await;
+        }
+        // What only a person can settle is not looked for again and again, and never absent.
+        if doubt.reason.is_alarming() {
+            let left = LeftInDoubt {
+                bar_resends: true,
+                ..left(reason)
+            };
+            return self.leave_in_doubt(left).await;
+        }
+        self.look_up(route, reason).await
+    }
+
+    /// Sending is over: only what the provider shows settles.
+    async fn look_up(self, route: &Route, reason: &str) -> Conclusion {
+        let operation = &self.standing.operation;
+        let terms = terms(route);
+        let inquiry = Inquiry {
+            call: call_of(&self.standing, self.errand.request_id),
+            sent: SentBetween {
+                first: operation.first_sent_at,
+                last: send_until(operation, terms).max(self.standing.now),
+            },
+            deadline: self.errand.deadline,
+            purpose: self.errand.purpose,
+        };
+        let mut left = LeftInDoubt {
+            bar_resends: true,
+            ..left(reason)
+        };
+        match route.actor.find(inquiry).await {
+            Found::There(Outcome::Approved(approval)) => {
+                return self.settle(Verdict::Approved(approval)).await;
+            }
+            Found::There(Outcome::Declined(decline)) => {
+                return self.settle(Verdict::Declined(decline)).await;
+            }
+            Found::There(Outcome::InDoubt(doubt)) | Found::Unanswered(Outcome::InDoubt(doubt)) => {
+                left.reason = doubt.reason.as_str().to_owned();
+                left.reference = doubt.reference;
+            }
+            Found::There(_) | Found::Unanswered(_) => {}
+            Found::Absent => {
+                let waited = self.asked.monotonic.elapsed();
+                let now = self.standing.now.plus(waited);
+                match judge_absence(operation, terms, now) {
+                    Absence::Settles => return self.settle_absent().await,
+                    Absence::First { again_in } => {
+                        left.absent = true;
+                        left.again_in = again_in;
+                    }
+                    Absence::MeansNothing { again_in } => left.again_in = again_in,
+                    Absence::OperatorOnly => {}
+                }
+            }
+        }
+        self.leave_in_doubt(left).await
+    }
+
+    /// Turns to the next provider that takes such payments, unless one attempt may have acted.
+    async fn fail_over(&mut self, refused: &NotSent) -> Option<Self> {
+        let operation = &self.standing.operation;
+        if operation.in_doubt || operation.kind != OperationKind::Create {
+            return None;
+        }
+        self.refused_by.push(operation.route.provider.clone());
+        let route = failover_route(self.context, &self.standing, &self.refused_by)?;
+        let asked = Moment::read(self.context);
+        let change = Change::FailOver {
+            route,
+            lease: self.context.settings.lease,
+            reason: refused.reason.as_str().to_owned(),
+        };
+        match self.change(change).await {
+            Ok(standing) if standing.applied => Some(Self {
+                context: self.context,
+                errand: self.errand,
+                standing,
+                asked,
+                refused_by: std::mem::take(&mut self.refused_by),
+            }),
+            Ok(_) => None,
+            Err(error) => {
+                warn!(operation = %self.standing.operation.id, %error, "no failover");
+                None
+            }
+        }
+    }
+
+    /// Commits a definite answer. It is true whatever becomes of us, so it is tried for long; the
+    /// clients that wait get `202` meanwhile.
+    async fn settle(self, verdict: Verdict) -> Conclusion {
+        self.insist(Change::Settle(verdict)).await
+    }
+
+    async fn settle_absent(self) -> Conclusion {
+        self.insist(Change::SettleAbsent).await
+    }
+
+    async fn insist(self, change: Change) -> Conclusion {
+        let operation = self.standing.operation.id;
+        for attempt in 1..=SETTLE_TRIES_MAX {
+            match self.change(change.clone()).await {
+                Ok(standing) => return concluded(standing),
+                Err(WriteError::Rejected(reason)) => {
+                    error!(%operation, reason, "alarm: an outcome cannot be kept");
+                    break;
+                }
+                Err(error) => {
+                    warn!(%operation, attempt, %error, "an outcome waits");
+                    let chance = self.context.environment.random_fraction();
+                    sleep(SETTLE_AGAIN.wait(attempt, chance)).await;
+                }
+            }
+        }
+        Conclusion::InDoubt(Box::new(self.standing))
+    }
+
+    async fn release(self, reason: &str) -> Conclusion {
+        let change = Change::Release {
+            reason: reason.to_owned(),
+            expires_in: self.context.settings.pending_ttl,
+        };
+        let after = self.change(change).await;
+        self.ended(after)
+    }
+
+    async fn leave_in_doubt(self, left: LeftInDoubt) -> Conclusion {
+        let tries = self.standing.operation.recovery_tries.unsigned_abs();
+        let backoff = self.context.settings.recovery.backoff;
+        let jittered = backoff.wait(tries + 1, self.context.environment.random_fraction());
+        // What is known to bring nothing earlier still is looked at now and then.
+        let again_in = match left.again_in {
+            Duration::ZERO => jittered,
+            asked => asked.min(jittered.max(backoff.cap)),
+        };
+        let left = LeftInDoubt { again_in, ..left };
+        let after = self.change(Change::LeaveInDoubt(left)).await;
+        self.ended(after)
+    }
+
+    /// What stands after a change that ends the drive without an outcome. When even that could not
+    /// be written, the lease runs out by itself, and the next driver starts in doubt.
+    fn ended(self, after: Result<Standing, WriteError>) -> Conclusion {
+        match after {
+            Ok(standing) => concluded(standing),
+            Err(error) => {
+                let operation = self.standing.operation.id;
+                warn!(%operation, %error, "the lease is left to run out");
+                Conclusion::InDoubt(Box::new(self.standing))
+            }
+        }
+    }
+
+    async fn change(&self, change: Change) -> Result<Standing, WriteError> {
+        let change = OperationChange {
+            operation_id: self.standing.operation.id,
+            epoch: self.standing.operation.epoch,
+            change,
+            at: self.context.environment.now(),
+        };
+        self.context.db.change(change).await
+    }
+}
+
+/// The operation as its provider gets it.
+pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
+    let Standing {
+        operation, payment, ..
+    } = standing;
+    let money = match operation.kind {
+        OperationKind::Create | OperationKind::Cancel => payment.money,
+        OperationKind::Capture | OperationKind::Refund => payment.money.part(operation.amount),
+    };
+    Call {
+        kind: operation.kind,
+        key: operation.route.key.clone(),
+        api_version: operation.route.api_version.clone(),
+        request: operation.route.request.clone(),
+        target: match operation.kind {
+            OperationKind::Create => None,
+            _ => payment.provider_reference.clone(),
+        },
+        expected: Expected {
+            operation_id: operation.id,
+            payment_id: operation.payment_id,
+            money,
+            capture: payment.capture,
+        },
+        first_attempt: !operation.in_doubt,
+        request_id,
+    }
+}
+
+/// The conclusion that the rows allow, whoever wrote them.
+pub(super) fn concluded(mut standing: Standing) -> Conclusion {
+    let operation = &standing.operation;
+    if let (Some(reference), None) = (&operation.stray_reference, operation.stray_reversed_at) {
+        let operation = operation.id;
+        error!(%operation, reference, "alarm: a stray charge, to be given back");
+    }
+    match (standing.operation.state, standing.operation.answer.take()) {
+        (OperationState::Settled, Some(answer)) => Conclusion::Settled {
+            answer,
+            driven: true,
+        },
+        (OperationState::Released, _) => Conclusion::Released(Box::new(standing)),
+        _ => Conclusion::InDoubt(Box::new(standing)),
+    }
+}
+
+fn terms(route: &Route) -> ProviderTerms {
+    let profile = route.provider.profile();
+    ProviderTerms {
+        key_retention: profile.key_retention,
+        absence_wait: profile.absence_wait,
+    }
+}
+
+fn left(reason: &str) -> LeftInDoubt {
+    LeftInDoubt {
+        reason: reason.to_owned(),
+        ..LeftInDoubt::default()
+    }
+}

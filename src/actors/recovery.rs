@@ -1,0 +1,278 @@
+//! RecoveryActor: settles without its client what a driver left behind.
+//!
+//! It sweeps again and again, at start and always: operations whose driver was lost or gave up in
+//! doubt, released ones whose time is over, and stray charges. There is no other recovery code.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::{
+    drive::Conclusion,
+    held::{Errand, Held, Moment},
+    system::DriveContext,
+};
+use crate::{
+    lookups::SettledAnswer,
+    payment::{Change, OperationChange, OperationId, Scope, Standing},
+    provider::{Expected, Outcome, Stray},
+    resilience::{Backoff, Purpose},
+    store::{Claim, Doubts, ReadError, WriteError},
+};
+
+/// How recovery goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoverySettings {
+    /// Between sweeps; each is up to as long again later, so that nodes do not sweep in step.
+    pub sweep_every: Duration,
+    /// Waits between attempts to settle one operation.
+    pub backoff: Backoff,
+    /// Operations that are settled at once.
+    pub at_once_max: u32,
+    /// After how long in doubt an operation is said to need a person.
+    pub alarm_after: Duration,
+}
+
+/// Rows of one sweep that need no provider.
+const ROWS_MAX: u32 = 256;
+
+pub(crate) struct RecoveryActor {
+    context: Arc<DriveContext>,
+    slots: Arc<Semaphore>,
+}
+
+impl RecoveryActor {
+    pub(crate) fn new(context: Arc<DriveContext>) -> Self {
+        let at_once = context.settings.recovery.at_once_max as usize;
+        Self {
+            context,
+            slots: Arc::new(Semaphore::new(at_once)),
+        }
+    }
+
+    /// Sweeps once in a task of its own, and books the next sweep when that has ended.
+    fn sweep(&mut self, actor: &mut Context<Self>) {
+        let sweep = Sweep {
+            context: Arc::clone(&self.context),
+            slots: Arc::clone(&self.slots),
+        };
+        let swept = self.context.tasks.spawn(sweep.run());
+        let pause = self.pause();
+        actor.spawn(swept.into_actor(self).map(move |outcome, _, actor| {
+            if let Err(lost) = outcome {
+                error!(%lost, "a sweep was lost");
+            }
+            actor.run_later(pause, Self::sweep);
+        }));
+    }
+
+    fn pause(&self) -> Duration {
+        let every = self.context.settings.recovery.sweep_every;
+        every.mul_f64(1.0 + self.context.environment.random_fraction())
+    }
+}
+
+impl Actor for RecoveryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, actor: &mut Self::Context) {
+        self.sweep(actor);
+    }
+}
+
+/// One look at everything that was left behind.
+struct Sweep {
+    context: Arc<DriveContext>,
+    slots: Arc<Semaphore>,
+}
+
+impl Sweep {
+    async fn run(self) {
+        if self.context.stopping.is_cancelled() {
+            return;
+        }
+        if let Err(error) = self.settle_abandoned().await {
+            warn!(%error, "recovery could not claim operations");
+        }
+        if let Err(error) = self.expire().await {
+            warn!(%error, "recovery could not look for expired operations");
+        }
+        if let Err(error) = self.give_strays_back().await {
+            warn!(%error, "recovery could not look for stray charges");
+        }
+        match self.context.store.doubts().await {
+            Ok(doubts) => self.report(&doubts),
+            Err(error) => warn!(%error, "what is in doubt could not be counted"),
+        }
+    }
+
+    /// Claims as many operations as there are free slots, of providers that may be asked.
+    async fn settle_abandoned(&self) -> Result<(), WriteError> {
+        let mut permits: Vec<OwnedSemaphorePermit> = Vec::new();
+        while let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            permits.push(permit);
+        }
+        let providers = self.context.recoverable_providers();
+        if permits.is_empty() || providers.is_empty() {
+            return Ok(());
+        }
+        let asked = Moment::read(&self.context);
+        let claim = Claim {
+            owner: self.context.environment.new_owner(),
+            lease: self.context.settings.lease,
+            limit: u32::try_from(permits.len()).unwrap_or(u32::MAX),
+            providers,
+            at: self.context.environment.now(),
+        };
+        let claimed = self.context.store.claim(claim).await?;
+        for (standing, permit) in claimed.into_iter().zip(permits) {
+            let context = Arc::clone(&self.context);
+            let span = info_span!("recovery", operation = %standing.operation.id);
+            let settling = async move {
+                settle(&context, standing, asked).await;
+                drop(permit);
+            };
+            let drives = &self.context.drives;
+            drives.spawn_on(settling.instrument(span), &self.context.tasks);
+        }
+        Ok(())
+    }
+
+    async fn expire(&self) -> Result<(), ReadError> {
+        for (id, epoch) in self.context.store.expired(ROWS_MAX).await? {
+            match change(&self.context, (id, epoch), Change::Expire).await {
+                Ok(standing) if standing.applied => {
+                    info!(operation = %id, "an operation expired");
+                    self.context.metrics.actors.expired.inc();
+                }
+                Ok(_) => {} // Its client came back in time.
+                Err(error) => warn!(operation = %id, %error, "an operation did not expire"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_strays_back(&self) -> Result<(), ReadError> {
+        for standing in self.context.store.strays(ROWS_MAX).await? {
+            give_back(&self.context, &standing).await;
+        }
+        Ok(())
+    }
+
+    fn report(&self, doubts: &[Doubts]) {
+        let metrics = &self.context.metrics.actors;
+        for name in self.context.provider_names() {
+            let there = doubts.iter().find(|doubts| doubts.provider == name);
+            let age = there.map(|doubts| doubts.now.since(doubts.oldest_since));
+            let count = there.map_or(0, |doubts| doubts.count);
+            metrics.in_doubt(name, count, age.unwrap_or_default());
+        }
+    }
+}
+
+/// Drives an operation that recovery claimed, and says so when it has been in doubt for too long.
+async fn settle(context: &DriveContext, standing: Standing, asked: Moment) {
+    let (id, tries) = (standing.operation.id, standing.operation.recovery_tries);
+    let fingerprint = standing.operation.fingerprint;
+    let scope = Scope {
+        merchant_id: standing.operation.merchant_id,
+        mode: standing.operation.mode,
+        key: standing.operation.idempotency_key.clone(),
+    };
+    let errand = Errand {
+        request_id: standing.operation.request_id,
+        deadline: Instant::now() + context.settings.deadline,
+        purpose: Purpose::Settling,
+    };
+    match Held::new(context, errand, standing, asked).drive().await {
+        Conclusion::Settled { answer, .. } => {
+            info!(operation = %id, tries, "settled what was in doubt");
+            context.metrics.actors.recovered.inc();
+            let settled = SettledAnswer {
+                fingerprint,
+                answer,
+            };
+            context.lookups.put(scope, settled).await;
+        }
+        Conclusion::InDoubt(standing) => warn_of_age(context, &standing),
+        Conclusion::Released(_) | Conclusion::Refused(_) => {}
+    }
+}
+
+fn warn_of_age(context: &DriveContext, standing: &Standing) {
+    let operation = &standing.operation;
+    let Some(since) = operation.in_doubt_since else {
+        return;
+    };
+    let age = standing.now.since(since);
+    let (reason, tries) = (
+        operation.in_doubt_reason.as_deref().unwrap_or_default(),
+        operation.recovery_tries,
+    );
+    if age >= context.settings.recovery.alarm_after {
+        let age_s = age.as_secs();
+        error!(operation = %operation.id, payment = %operation.payment_id, reason, tries, age_s,
+            "alarm: still in doubt; a person should look at GET /admin/payments?in_doubt=true");
+    }
+}
+
+/// Voids or refunds a charge that came after its payment had ended without one.
+async fn give_back(context: &DriveContext, standing: &Standing) {
+    let operation = &standing.operation;
+    let Some(reference) = operation.stray_reference.clone() else {
+        return;
+    };
+    let Some(route) = context.route_of(&operation.route) else {
+        error!(operation = %operation.id, "alarm: a stray charge at a provider that is not configured");
+        return;
+    };
+    let stray = Stray {
+        reference: reference.clone(),
+        key: format!("{}_stray", operation.route.key),
+        api_version: operation.route.api_version.clone(),
+        expected: Expected {
+            operation_id: operation.id,
+            payment_id: operation.payment_id,
+            money: standing.payment.money,
+            capture: standing.payment.capture,
+        },
+        request_id: operation.request_id,
+    };
+    let reversed_as = match route.actor.reverse(stray).await {
+        Outcome::Approved(approval) => match approval.approved_as {
+            crate::payment::ApprovedAs::Voided => "voided",
+            _ => "refunded",
+        },
+        other => {
+            error!(operation = %operation.id, outcome = other.kind(), "alarm: a stray charge still stands");
+            return;
+        }
+    };
+    let reversed = Change::ReverseStray {
+        reference,
+        reversed_as: reversed_as.to_owned(),
+    };
+    match change(context, (operation.id, operation.epoch), reversed).await {
+        Ok(_) => info!(operation = %operation.id, reversed_as, "a stray charge was given back"),
+        Err(error) => warn!(operation = %operation.id, %error, "its return is written down later"),
+    }
+}
+
+async fn change(
+    context: &DriveContext,
+    (operation_id, epoch): (OperationId, i64),
+    change: Change,
+) -> Result<Standing, WriteError> {
+    let change = OperationChange {
+        operation_id,
+        epoch,
+        change,
+        at: context.environment.now(),
+    };
+    context.db.change(change).await
+}

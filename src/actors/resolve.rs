@@ -1,0 +1,252 @@
+//! An operator's verdict on what is in doubt (rule 15): sending is barred first, and the provider is
+//! asked before anything is believed. Start reading at [`Payments::resolve`].
+
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::{
+    held::call_of,
+    payments::Payments,
+    provider::Inquiry,
+    system::{DriveContext, Route},
+};
+use crate::{
+    payment::{
+        Change, Decline, LeftInDoubt, OperationChange, OperationId, OperationState, Payment,
+        PaymentId, Standing, Verdict,
+    },
+    provider::{Found, Outcome, SentBetween},
+    resilience::Purpose,
+    store::{ReadError, WriteError},
+};
+
+/// What an operator says of an operation in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It was carried out, and this is the provider's id of it.
+    Succeeded { reference: String },
+    /// It was never carried out.
+    Failed,
+}
+
+/// Who says so, and why: both are kept in the payment's history.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    pub by: String,
+    pub why: String,
+}
+
+/// Why a verdict was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveRefusal {
+    #[error("no operation of that payment is in doubt")]
+    NotInDoubt,
+    #[error("several operations of that payment are in doubt: name one of them")]
+    SeveralInDoubt(Vec<OperationId>),
+    #[error("another driver has the operation; try again")]
+    Busy,
+    /// The provider contradicts the operator. If its word was definite, that stands now.
+    #[error("the provider says otherwise: {0}")]
+    Contradicted(String),
+    #[error("the provider did not tell: {0}; nothing more is sent, try again")]
+    Unanswered(String),
+    #[error("the provider of the operation is not configured")]
+    NoProvider,
+    #[error("the store was not reached")]
+    Store,
+}
+
+impl From<ReadError> for ResolveRefusal {
+    fn from(error: ReadError) -> Self {
+        tracing::warn!(%error, "a verdict could not be taken");
+        Self::Store
+    }
+}
+
+impl From<WriteError> for ResolveRefusal {
+    fn from(error: WriteError) -> Self {
+        tracing::warn!(%error, "a verdict could not be written");
+        Self::Store
+    }
+}
+
+impl Payments {
+    /// Settles the operation of `payment_id` that is in doubt by an operator's word, as far as the
+    /// provider does not contradict it. Takes as long as one attempt may, so that none is under way
+    /// when the provider is asked. Gives the payment as it stands then.
+    ///
+    /// # Errors
+    /// [`ResolveRefusal`]; unless it is about the operation's choice, nothing is sent for the
+    /// operation any more.
+    pub async fn resolve(
+        &self,
+        payment_id: PaymentId,
+        operation_id: Option<OperationId>,
+        resolution: Resolution,
+        resolver: Resolver,
+    ) -> Result<Payment, ResolveRefusal> {
+        let context = &*self.context;
+        let standing = chosen(context, payment_id, operation_id).await?;
+        let route = context.route_of(&standing.operation.route);
+        let route = route.ok_or(ResolveRefusal::NoProvider)?;
+        let barred = Change::BeginResolving {
+            owner: context.environment.new_owner(),
+            lease: context.settings.lease,
+        };
+        let held = change(context, &standing, barred).await?;
+        if !held.applied {
+            return Err(ResolveRefusal::Busy);
+        }
+        sleep(route.provider.profile().attempt_timeout).await;
+        let resolving = Resolving {
+            context,
+            route,
+            held,
+            resolver,
+        };
+        match resolution {
+            Resolution::Succeeded { reference } => resolving.succeeded(&reference).await,
+            Resolution::Failed => resolving.failed().await,
+        }
+    }
+}
+
+async fn chosen(
+    context: &DriveContext,
+    payment_id: PaymentId,
+    operation_id: Option<OperationId>,
+) -> Result<Standing, ResolveRefusal> {
+    let mut doubtful = context.store.unsettled_of(payment_id).await?;
+    doubtful.retain(|standing| {
+        let operation = &standing.operation;
+        let named = operation_id.is_none_or(|id| id == operation.id);
+        operation.in_doubt && operation.state == OperationState::Open && named
+    });
+    if doubtful.len() > 1 {
+        let ids = doubtful.iter().map(|standing| standing.operation.id);
+        return Err(ResolveRefusal::SeveralInDoubt(ids.collect()));
+    }
+    doubtful.pop().ok_or(ResolveRefusal::NotInDoubt)
+}
+
+/// An operation that is barred from being sent, and an operator's verdict on it.
+struct Resolving<'a> {
+    context: &'a DriveContext,
+    route: &'a Route,
+    held: Standing,
+    resolver: Resolver,
+}
+
+impl Resolving<'_> {
+    async fn succeeded(self, reference: &str) -> Result<Payment, ResolveRefusal> {
+        let outcome = self.route.actor.inspect(self.inquiry(), reference).await;
+        match outcome {
+            Outcome::Approved(approval) => self.commit(Verdict::Approved(approval)).await,
+            Outcome::Declined(decline) => {
+                let said = format!("{reference} was refused ({})", decline.code);
+                self.settle(Verdict::Declined(decline)).await?;
+                Err(ResolveRefusal::Contradicted(said))
+            }
+            Outcome::InDoubt(doubt) => Err(self.leave(doubt.detail).await),
+            Outcome::NotSent(refused) => Err(self.leave(refused.detail).await),
+        }
+    }
+
+    async fn failed(self) -> Result<Payment, ResolveRefusal> {
+        let found = match self.held.operation.provider_reference.clone() {
+            Some(reference) => {
+                let outcome = self.route.actor.inspect(self.inquiry(), &reference).await;
+                match outcome {
+                    Outcome::NotSent(_) => Found::Unanswered(outcome),
+                    _ => Found::There(outcome),
+                }
+            }
+            None => self.route.actor.find(self.inquiry()).await,
+        };
+        match found {
+            Found::Absent => {
+                let decline = Decline {
+                    code: "resolved_by_operator".to_owned(),
+                    message: "An operator found that it was never carried out.".to_owned(),
+                    reference: None,
+                    at_the_door: false,
+                    stands: None,
+                };
+                self.commit(Verdict::Declined(decline)).await
+            }
+            Found::There(Outcome::Approved(approval)) => {
+                let said = format!("{} was carried out", approval.reference);
+                self.settle(Verdict::Approved(approval)).await?;
+                Err(ResolveRefusal::Contradicted(said))
+            }
+            // Refused by the provider itself: the operator was right, and its own word is better.
+            Found::There(Outcome::Declined(decline)) => {
+                self.commit(Verdict::Declined(decline)).await
+            }
+            Found::There(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
+            Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
+            Found::There(Outcome::NotSent(refused))
+            | Found::Unanswered(Outcome::NotSent(refused)) => Err(self.leave(refused.detail).await),
+            Found::Unanswered(_) => Err(self.leave("no answer that tells".to_owned()).await),
+        }
+    }
+
+    fn inquiry(&self) -> Inquiry {
+        let context = self.context;
+        let operation = &self.held.operation;
+        Inquiry {
+            call: call_of(&self.held, operation.request_id),
+            sent: SentBetween {
+                first: operation.first_sent_at,
+                last: self.held.now,
+            },
+            deadline: Instant::now() + context.settings.deadline,
+            purpose: Purpose::Settling,
+        }
+    }
+
+    async fn commit(self, verdict: Verdict) -> Result<Payment, ResolveRefusal> {
+        let Resolver { by, why } = self.resolver;
+        info!(operation = %self.held.operation.id, by, "an operator settles what was in doubt");
+        let resolve = Change::Resolve { verdict, by, why };
+        let standing = change(self.context, &self.held, resolve).await?;
+        match standing.applied {
+            true => Ok(standing.payment),
+            false => Err(ResolveRefusal::Busy),
+        }
+    }
+
+    /// The provider's definite word stands whatever the operator said.
+    async fn settle(&self, verdict: Verdict) -> Result<(), ResolveRefusal> {
+        change(self.context, &self.held, Change::Settle(verdict)).await?;
+        Ok(())
+    }
+
+    /// Gives the operation back to recovery, which only looks from now on.
+    async fn leave(&self, detail: String) -> ResolveRefusal {
+        let left = LeftInDoubt {
+            reason: "operator_resolves".to_owned(),
+            bar_resends: true,
+            again_in: self.context.settings.recovery.backoff.base,
+            ..LeftInDoubt::default()
+        };
+        match change(self.context, &self.held, Change::LeaveInDoubt(left)).await {
+            Ok(_) => ResolveRefusal::Unanswered(detail),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+async fn change(
+    context: &DriveContext,
+    held: &Standing,
+    change: Change,
+) -> Result<Standing, WriteError> {
+    let change = OperationChange {
+        operation_id: held.operation.id,
+        epoch: held.operation.epoch,
+        change,
+        at: context.environment.now(),
+    };
+    context.db.change(change).await
+}

@@ -1,0 +1,209 @@
+//! The way to a database, with a gate in it: the server's connections go through here, so that they
+//! can be cut or held up without touching the database. Start reading at [`Gate::before`].
+
+use std::{io, net::SocketAddr};
+
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::error::DrillError;
+
+/// What the gate lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Open,
+    /// Connections stand, and nothing moves.
+    Stalled,
+    /// Connections are ended, and new ones as soon as they are made.
+    Cut,
+}
+
+/// Dropping it ends every connection.
+#[derive(Debug)]
+pub(super) struct Gate {
+    way: watch::Sender<Way>,
+    _passing: JoinSet<()>,
+}
+
+const POSTGRES_PORT: u16 = 5432;
+const CHUNK_BYTES: usize = 16 * 1024;
+
+impl Gate {
+    /// A gate before the database of that URL, and the URL that leads through it; `None` for a
+    /// database that is not reached by TCP.
+    pub(super) async fn before(
+        database_url: &SecretString,
+    ) -> Result<Option<(Self, SecretString)>, DrillError> {
+        let Ok(mut url) = Url::parse(database_url.expose_secret()) else {
+            return Ok(None); // The server will say what is wrong with it.
+        };
+        let host = url.host_str().filter(|host| !host.contains('%'));
+        let (true, Some(host)) = (url.scheme().starts_with("postgres"), host) else {
+            return Ok(None);
+        };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let to = (host, url.port().unwrap_or(POSTGRES_PORT));
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = listener.await.map_err(DrillError::Gate)?;
+        let at = listener.local_addr().map_err(DrillError::Gate)?;
+        let is_led =
+            url.set_host(Some("127.0.0.1")).is_ok() && url.set_port(Some(at.port())).is_ok();
+        if !is_led {
+            return Ok(None);
+        }
+        let (way, seen) = watch::channel(Way::Open);
+        let mut passing = JoinSet::new();
+        passing.spawn(admit(listener, to, seen));
+        let this = Self {
+            way,
+            _passing: passing,
+        };
+        Ok(Some((this, SecretString::from(String::from(url)))))
+    }
+
+    pub(super) fn set(&self, way: Way) {
+        self.way.send_replace(way);
+    }
+}
+
+async fn admit(listener: TcpListener, to: (String, u16), way: watch::Receiver<Way>) {
+    let mut connections = JoinSet::new();
+    loop {
+        // What went wrong with one connection, its two ends notice by themselves.
+        let Ok((from, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        let (to, mut way) = (to.clone(), way.clone());
+        connections.spawn(async move {
+            let mut cut = way.clone();
+            tokio::select! {
+                _ = cut.wait_for(|way| *way == Way::Cut) => {}
+                _ = pass(from, to, &mut way) => {}
+            }
+        });
+    }
+}
+
+async fn pass(
+    from: TcpStream,
+    to: (String, u16),
+    way: &mut watch::Receiver<Way>,
+) -> io::Result<()> {
+    let to = TcpStream::connect(to).await?;
+    from.set_nodelay(true)?;
+    to.set_nodelay(true)?;
+    let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
+    let mut way_back = way.clone();
+    tokio::try_join!(
+        pump(from_read, to_write, way),
+        pump(to_read, from_write, &mut way_back)
+    )?;
+    Ok(())
+}
+
+/// Moves bytes as long as the way is open, until one end closes.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    way: &mut watch::Receiver<Way>,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = from.read(&mut chunk).await?;
+        if way.wait_for(|way| *way == Way::Open).await.is_err() {
+            return Err(io::ErrorKind::ConnectionAborted.into()); // The gate is gone.
+        }
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(chunk.get(..read).unwrap_or_default()).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A server that sends back what it gets, and a connection to it through a gate.
+    async fn echo() -> (Gate, TcpStream) {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let (mut read, mut write) = stream.split();
+            drop(tokio::io::copy(&mut read, &mut write).await);
+        });
+        let url = SecretString::from(format!("postgres://me:secret@{at}/name?x=y"));
+        let (gate, led) = Gate::before(&url).await.unwrap().unwrap();
+        let led = Url::parse(led.expose_secret()).unwrap();
+        assert_ne!(led.port(), Some(at.port()));
+        assert_eq!((led.username(), led.password()), ("me", Some("secret")));
+        assert_eq!((led.path(), led.query()), ("/name", Some("x=y")));
+        let stream = TcpStream::connect(("127.0.0.1", led.port().unwrap())).await;
+        (gate, stream.unwrap())
+    }
+
+    async fn say(stream: &mut TcpStream, text: &[u8]) {
+        stream.write_all(text).await.unwrap();
+    }
+
+    async fn hear(stream: &mut TcpStream) -> [u8; 2] {
+        let mut text = [0; 2];
+        stream.read_exact(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn what_a_stalled_gate_holds_back_arrives_once_it_is_open() {
+        let (gate, mut stream) = echo().await;
+        say(&mut stream, b"ab").await;
+        assert_eq!(hear(&mut stream).await, *b"ab");
+        gate.set(Way::Stalled);
+        say(&mut stream, b"cd").await;
+        let mut first = [0];
+        let moved = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut first));
+        assert!(moved.await.is_err(), "nothing moves");
+        gate.set(Way::Open);
+        assert_eq!(hear(&mut stream).await, *b"cd");
+    }
+
+    #[tokio::test]
+    async fn a_cut_gate_ends_connections() {
+        let (gate, mut stream) = echo().await;
+        say(&mut stream, b"ab").await;
+        assert_eq!(hear(&mut stream).await, *b"ab");
+        gate.set(Way::Cut);
+        let mut rest = Vec::new();
+        // An orderly end or a reset, as the system likes.
+        let ended = stream.read_to_end(&mut rest).await;
+        assert!(ended.is_err() || rest.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_a_database_behind_tcp_gets_a_gate() {
+        for url in [
+            "sqlite://x.db",
+            "x.db",
+            "postgres:///name?host=/run",
+            "postgres://%2Frun/name",
+        ] {
+            assert!(
+                Gate::before(&SecretString::from(url))
+                    .await
+                    .unwrap()
+                    .is_none(),
+                "{url}"
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How an operation in doubt is brought to its end, by what is known of it and of the provider's
+//! memory. Start reading at [`next_step`].
+
+use std::time::Duration;
+
+use super::{Operation, Timestamp};
+
+/// What a provider promises about its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderTerms {
+    /// How long it is sure to remember an idempotency key.
+    pub key_retention: Duration,
+    /// How long after that an operation that it does not know was never carried out, if it still
+    /// does not know it after half as long again.
+    pub absence_wait: Duration,
+}
+
+/// What may be tried next for an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send the stored bytes under the stored key, no later than `until` by the store's clock.
+    Send { until: Timestamp },
+    /// Ask for the object that an attempt is known to have made.
+    Inspect { reference: String },
+    /// Look for what the operation may have made: sending is over.
+    LookUp,
+}
+
+/// What it means that the provider does not know the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Nothing yet: a late attempt may still arrive, or a key be remembered. Look again after so long.
+    MeansNothing { again_in: Duration },
+    /// It would have to be there, and is not. If it is so again after so long, it never was.
+    First { again_in: Duration },
+    /// It was never carried out.
+    Settles,
+    /// The provider knows the key, but not with our request: only a person can tell what that is.
+    OperatorOnly,
+}
+
+/// Reasons that say that something was made under the key that is not what was asked for.
+const OPERATOR_ONLY: [&str; 2] = ["key_mismatch", "mismatch"];
+
+/// Decides the next step at `now`, the store's clock.
+pub fn next_step(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Step {
+    if let Some(reference) = &operation.provider_reference {
+        let reference = reference.clone();
+        return Step::Inspect { reference };
+    }
+    let until = send_until(operation, terms);
+    // A clock that was set back would make the provider's memory longer than it is.
+    if operation.resends_barred || now < operation.first_sent_at || now >= until {
+        return Step::LookUp;
+    }
+    Step::Send { until }
+}
+
+/// Until when a byte may be sent under the operation's key: an hour before the provider may forget it, or a
+/// quarter of a retention too short for that.
+pub fn send_until(operation: &Operation, terms: ProviderTerms) -> Timestamp {
+    let margin = Duration::from_secs(3_600).min(terms.key_retention / 4);
+    let forgets = operation.first_sent_at.plus(terms.key_retention);
+    forgets.minus(margin)
+}
+
+/// Judges that the provider, asked at `now`, does not know the operation.
+pub fn judge_absence(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Absence {
+    if is_operators(operation.in_doubt_reason.as_deref()) {
+        return Absence::OperatorOnly;
+    }
+    let counts_from = (operation.first_sent_at)
+        .plus(terms.key_retention)
+        .plus(terms.absence_wait);
+    if now < counts_from {
+        let again_in = counts_from.since(now);
+        return Absence::MeansNothing { again_in };
+    }
+    let again = terms.absence_wait / 2;
+    match operation.absent_at {
+        None => Absence::First { again_in: again },
+        Some(first) if now < first.plus(again) => Absence::MeansNothing {
+            again_in: first.plus(again).since(now),
+        },
+        Some(_) => Absence::Settles,
+    }
+}
+
+/// Whether an operation in doubt for that reason can be settled by a person only, unless the
+/// provider shows the very operation.
+pub(super) fn is_operators(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| OPERATOR_ONLY.contains(&reason))
+}

@@ -1,0 +1,145 @@
+//! Asking after an operation: by its object, or, where that is not known, among all of its time.
+
+use std::time::Duration;
+
+use super::{
+    StripeProvider, answer,
+    attempt::target,
+    client::NoAnswer,
+    exchange::Exchanges,
+    intent::{CANCELLATION_REASON, PaymentIntent, is_reference},
+    list,
+    verdicts::{in_doubt, withheld},
+};
+use crate::{
+    payment::OperationKind,
+    provider::{Call, Found, InDoubtReason, Outcome, SentBetween},
+};
+
+/// How far Stripe's clock and ours may be apart, with room to spare.
+const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+impl StripeProvider {
+    pub(super) async fn look_up(&self, call: &Call, reference: &str) -> Outcome {
+        if !is_reference(reference) {
+            return in_doubt(
+                InDoubtReason::Mismatch,
+                "the reference is no id of Stripe's",
+            );
+        }
+        let asked = match call.kind {
+            OperationKind::Refund => self.refund(call, reference).await,
+            _ => self.intent(call, reference).await,
+        };
+        asked.unwrap_or_else(|no_answer| no_answer.outcome(Some(reference), "look-up"))
+    }
+
+    async fn refund(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
+        let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
+        let answer = exchanges.get(&format!("refunds/{reference}"), &[]).await?;
+        Ok(answer::of_lookup(&answer, call, reference))
+    }
+
+    /// Takes up to three exchanges, and together no longer than one attempt may.
+    async fn intent(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
+        let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
+        let path = format!("payment_intents/{reference}");
+        let answer = exchanges.get(&path, &[]).await?;
+        if !answer::awaits_customer(&answer, call, reference) {
+            return Ok(answer::of_lookup(&answer, call, reference));
+        }
+        // The key is derived from the attempt's, so that canceling twice cancels once.
+        let key = format!("{}_cancel", call.key);
+        let body = format!("cancellation_reason={CANCELLATION_REASON}");
+        let canceled = exchanges
+            .post(&format!("{path}/cancel"), &key, body.into_bytes())
+            .await?;
+        let outcome = answer::of_lookup(&canceled, call, reference);
+        if matches!(outcome, Outcome::Declined(_)) {
+            return Ok(outcome);
+        }
+        // It was not canceled, or not now, or that cannot be read: only its state tells.
+        let answer = exchanges.get(&path, &[]).await?;
+        Ok(answer::of_lookup(&answer, call, reference))
+    }
+
+    pub(super) async fn find_by(&self, call: &Call, sent: SentBetween) -> Found {
+        if call.kind != OperationKind::Create && target(call).is_none() {
+            return Found::Unanswered(withheld(
+                "the operation is about a payment that Stripe does not know",
+            ));
+        }
+        let found = match call.kind {
+            OperationKind::Create => self.find_create(call, sent).await,
+            OperationKind::Capture | OperationKind::Cancel => self.find_end_of_hold(call).await,
+            OperationKind::Refund => {
+                let refunds = self.refunds(call).await;
+                refunds.map(|found| one_of(found.iter().map(|refund| refund.judge(call))))
+            }
+        };
+        match found {
+            Ok(Some(outcome)) => Found::There(outcome),
+            Ok(None) => Found::Absent,
+            Err(unanswered) => Found::Unanswered(unanswered),
+        }
+    }
+
+    async fn find_create(
+        &self,
+        call: &Call,
+        sent: SentBetween,
+    ) -> Result<Option<Outcome>, Outcome> {
+        let seconds = |micros: i64| micros.div_euclid(MICROS_PER_SECOND).to_string();
+        let from = seconds(sent.first.minus(CLOCK_SKEW).as_micros());
+        let to = seconds(sent.last.plus(CLOCK_SKEW).as_micros());
+        let found = list::all(
+            || Exchanges::begin(self, &call.api_version, call.request_id),
+            "payment_intents",
+            &[("created[gte]", &from), ("created[lte]", &to)],
+            |intent: &PaymentIntent| intent.is_of_operation(call),
+        )
+        .await?;
+        let mut outcomes = Vec::new();
+        for intent in found {
+            outcomes.push(match intent.reference() {
+                Some(reference) if intent.is_of(call) && intent.awaits_customer() => {
+                    match self.look_up(call, reference).await {
+                        // It is there, whatever became of the question.
+                        Outcome::NotSent(_) => intent.judge(call),
+                        outcome => outcome,
+                    }
+                }
+                _ => intent.judge(call),
+            });
+        }
+        Ok(one_of(outcomes.into_iter()))
+    }
+
+    /// A hold that is still there was neither captured nor canceled.
+    async fn find_end_of_hold(&self, call: &Call) -> Result<Option<Outcome>, Outcome> {
+        let reference = target(call).unwrap_or_default();
+        let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
+        let answer = exchanges
+            .get(&format!("payment_intents/{reference}"), &[])
+            .await
+            .map_err(|no_answer| no_answer.outcome(Some(reference), "look-up"))?;
+        let intent: Option<PaymentIntent> = answer.read().filter(|_| answer.status == 200);
+        let Some(intent) = intent.filter(|intent| intent.reference() == Some(reference)) else {
+            return Err(answer::of_lookup(&answer, call, reference));
+        };
+        let is_untouched = intent.is_of_payment(&call.expected) && intent.is_held();
+        Ok((!is_untouched).then(|| intent.judge(call)))
+    }
+}
+
+/// What several objects of one operation say together. There can only be several if Stripe forgot
+/// the key: then money that moved counts before money that is in doubt, and that before a refusal.
+fn one_of(outcomes: impl Iterator<Item = Outcome>) -> Option<Outcome> {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Approved(_) => 0,
+        Outcome::InDoubt(_) | Outcome::NotSent(_) => 1,
+        Outcome::Declined(_) => 2,
+    };
+    outcomes.min_by_key(rank)
+}
