@@ -73,6 +73,15 @@ impl KeyActor {
 
     fn start_drive(&mut self, join: Join, actor: &mut Context<Self>) {
         let (publisher, progress) = watch::channel(Progress::Starting);
+        let joined = Joined {
+            progress: progress.clone(),
+            started: true,
+        };
+        // Begun only for one that knows it: a client that left by now, or was told that nothing was
+        // begun for it, must not find a charge later. One that leaves afterwards changes nothing.
+        if join.reply.send(Ok(joined)).is_err() {
+            return;
+        }
         let (context, order) = (Arc::clone(&self.context), Arc::clone(&join.order));
         self.context.drives.spawn_on(
             async move {
@@ -109,11 +118,6 @@ impl KeyActor {
                 .into_actor(self)
                 .map(|(), this, actor| this.next(actor)),
         );
-        // A client that left meanwhile changes nothing: the drive goes on.
-        drop(join.reply.send(Ok(Joined {
-            progress: progress.clone(),
-            started: true,
-        })));
         self.current = Some(Current {
             order: join.order,
             progress,
@@ -137,9 +141,19 @@ impl KeyActor {
     fn next(&mut self, actor: &mut Context<Self>) {
         self.refuse_others();
         self.current = None;
+        let now = Instant::now();
         for join in std::mem::take(&mut self.others) {
-            self.seat(join, actor);
+            if join.order.deadline <= now {
+                // Nothing was begun for it, and it is too late to begin; it may be gone as well.
+                drop(join.reply.send(Err(Refusal::Overloaded)));
+            } else {
+                self.seat(join, actor);
+            }
         }
+        self.retire_if_idle();
+    }
+
+    fn retire_if_idle(&self) {
         if self.current.is_none() {
             let retire = Retire {
                 scope: self.scope.clone(),
@@ -215,5 +229,6 @@ impl Handler<Join> for KeyActor {
     fn handle(&mut self, join: Join, actor: &mut Context<Self>) {
         self.received += 1;
         self.seat(join, actor);
+        self.retire_if_idle();
     }
 }

@@ -77,7 +77,7 @@ impl Payments {
             seat: Arc::clone(&seat),
             reply,
         };
-        let answered = match self.join(join, joined).await {
+        let answered = match self.join(join, joined, deadline).await {
             Ok(joined) => joined.wait(until, deadline).await,
             Err(refusal) => Err(refusal),
         };
@@ -99,13 +99,28 @@ impl Payments {
         self.context.metrics.admission.in_flight(in_flight);
     }
 
-    async fn join(&self, join: Join, joined: Reservation) -> Result<Joined, Refusal> {
+    async fn join(
+        &self,
+        join: Join,
+        mut joined: Reservation,
+        deadline: Instant,
+    ) -> Result<Joined, Refusal> {
         let Some(shard) = self.shard(&join.order.scope) else {
             return Err(Refusal::Internal);
         };
-        // A router that was lost with the message drops the seat, which says so.
-        let _closed = shard.addr().send(join).await;
-        joined.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        let router = shard.addr();
+        let seated = async {
+            // A router that was lost with the message drops the reservation, which says so.
+            let _closed = router.send(join).await;
+            (&mut joined).await
+        };
+        if let Ok(seated) = timeout_at(deadline + GRACE, seated).await {
+            return seated.unwrap_or(Err(Refusal::OutcomeUnknown));
+        }
+        // Another request under the key has kept it waiting. No drive starts without telling
+        // the one who asked: once that way is closed, certainly nothing is begun for this request.
+        joined.close();
+        joined.try_recv().unwrap_or(Err(Refusal::Overloaded))
     }
 
     fn shard(&self, scope: &Scope) -> Option<&Supervised<KeyRouter>> {

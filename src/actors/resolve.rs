@@ -54,6 +54,8 @@ pub enum ResolveRefusal {
     NoProvider,
     #[error("the store was not reached")]
     Store,
+    #[error("a defect of this server")]
+    Lost,
 }
 
 impl From<ReadError> for ResolveRefusal {
@@ -79,6 +81,23 @@ impl Payments {
     /// [`ResolveRefusal`]; unless it is about the operation's choice, nothing is sent for the
     /// operation any more.
     pub async fn resolve(
+        &self,
+        payment_id: PaymentId,
+        operation_id: Option<OperationId>,
+        resolution: Resolution,
+        resolver: Resolver,
+    ) -> Result<Payment, ResolveRefusal> {
+        let this = self.clone();
+        let resolving = async move {
+            let resolved = this.resolved(payment_id, operation_id, resolution, resolver);
+            resolved.await
+        };
+        let context = &self.context;
+        let resolved = context.drives.spawn_on(resolving, &context.tasks).await;
+        resolved.unwrap_or(Err(ResolveRefusal::Lost))
+    }
+
+    async fn resolved(
         &self,
         payment_id: PaymentId,
         operation_id: Option<OperationId>,

@@ -9,7 +9,8 @@ pub struct LogConfig {
     /// How a line looks. Default: `auto`.
     pub format: LogFormat,
     /// What is logged, as `tracing` reads it: `info`, `warn,oncepay=debug`. `ONCEPAY_LOG` sets it
-    /// too. Default: `info`.
+    /// too. Libraries speak from `info` up whatever it says: below, they write what is secret.
+    /// Default: `info`.
     pub filter: String,
 }
 

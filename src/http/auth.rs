@@ -1,63 +1,11 @@
-//! Who calls: API keys, looked up by their digest.
+//! Who calls: what the API key of a request opens.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data};
-use quick_cache::sync::Cache;
-use tokio::time::Instant;
 
 use super::{problem::Refused, server::HttpState};
-use crate::{
-    api_key::{self, PlainKey},
-    payment::{ApiKeyRole, MerchantId, Mode, ProblemCode},
-    store::{ReadError, Store},
-};
-
-/// How long a key that was found is believed without asking the store: so long does a revoked key
-/// go on working at most.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
-const KEYS_KEPT: usize = 10_000;
-
-/// The API keys of the store, with those in use kept close at hand.
-pub struct ApiKeys {
-    store: Arc<dyn Store>,
-    found: Cache<[u8; 32], (ApiKeyRole, Instant)>,
-}
-
-impl fmt::Debug for ApiKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKeys").finish_non_exhaustive()
-    }
-}
-
-impl ApiKeys {
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self {
-            store,
-            found: Cache::new(KEYS_KEPT),
-        }
-    }
-
-    async fn role(&self, key: &str) -> Result<Option<ApiKeyRole>, ReadError> {
-        if PlainKey::parse(key).is_none() {
-            return Ok(None);
-        }
-        let digest = api_key::digest(key);
-        if let Some((role, until)) = self.found.get(&digest)
-            && Instant::now() < until
-        {
-            return Ok(Some(role));
-        }
-        // Only keys that exist are kept: guesses cannot crowd them out.
-        let Some(key) = self.store.find_api_key(digest).await? else {
-            self.found.remove(&digest);
-            return Ok(None);
-        };
-        self.found
-            .insert(digest, (key.role, Instant::now() + BELIEVED_FOR));
-        Ok(Some(key.role))
-    }
-}
+use crate::payment::{ApiKeyRole, MerchantId, Mode, ProblemCode};
 
 /// The merchant and mode that a request speaks for.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,25 @@ pub(super) async fn json_body(
     payload: web::Payload,
     settings: &HttpSettings,
 ) -> Result<Bytes, Refused> {
-    let (bytes_max, arrives_within) = (settings.body_bytes_max, settings.body_timeout);
+    must_say_json(request)?;
+    whole_body(request, payload, settings).await
+}
+
+/// The same of a request that may go without a body, whatever it then says of its type.
+pub(super) async fn optional_json_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &HttpSettings,
+) -> Result<Option<Bytes>, Refused> {
+    let body = whole_body(request, payload, settings).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    must_say_json(request)?;
+    Ok(Some(body))
+}
+
+fn must_say_json(request: &HttpRequest) -> Result<(), Refused> {
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -26,12 +44,21 @@ pub(super) async fn json_body(
     let media_type = content_type
         .and_then(|value| value.split(';').next())
         .unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        return Err(Refused::new(
-            ProblemCode::UnsupportedMediaType,
-            "The body must be sent as Content-Type: application/json.",
-        ));
+    if media_type.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
+    Err(Refused::new(
+        ProblemCode::UnsupportedMediaType,
+        "The body must be sent as Content-Type: application/json.",
+    ))
+}
+
+async fn whole_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    settings: &HttpSettings,
+) -> Result<Bytes, Refused> {
+    let (bytes_max, arrives_within) = (settings.body_bytes_max, settings.body_timeout);
     let announced = request
         .headers()
         .get("content-length")

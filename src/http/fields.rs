@@ -31,6 +31,12 @@ impl Fields {
         }
     }
 
+    /// Whether there is such a member that was not read yet; one that is null counts as absent.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let member = self.members.get(name);
+        member.is_some_and(|value| *value != StrictJson::Null)
+    }
+
     /// A member; one that is null counts as absent.
     fn take(&mut self, name: &str) -> Option<StrictJson> {
         self.members
@@ -50,13 +56,20 @@ impl Fields {
     }
 
     pub(super) fn required_integer(&mut self, name: &str) -> Option<i64> {
-        match self.take(name) {
-            None => self.missing(name),
-            Some(StrictJson::Number(number)) if number.is_i64() => return number.as_i64(),
-            Some(StrictJson::Number(_)) => {
+        if !self.has(name) {
+            self.missing(name);
+            return None;
+        }
+        self.optional_integer(name)
+    }
+
+    pub(super) fn optional_integer(&mut self, name: &str) -> Option<i64> {
+        match self.take(name)? {
+            StrictJson::Number(number) if number.is_i64() => return number.as_i64(),
+            StrictJson::Number(_) => {
                 self.error(name, "must be an integer, without a fraction or exponent");
             }
-            Some(other) => self.error(name, format!("must be an integer, not {}", other.kind())),
+            other => self.error(name, format!("must be an integer, not {}", other.kind())),
         }
         None
     }

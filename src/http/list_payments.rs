@@ -1,18 +1,13 @@
 //! `GET /payments`.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, http::header::CACHE_CONTROL, web};
 use serde::Serialize;
 
-use super::{auth::Caller, problem::Refused, server::HttpState};
+use super::{auth::Caller, parameters::Parameters, problem::Refused, server::HttpState};
 use crate::{
-    payment::{FieldError, IdempotencyKey, PaymentStatus, PaymentView, Timestamp},
+    payment::{IdempotencyKey, PaymentStatus, PaymentView, Timestamp},
     store::{Cursor, PaymentQuery},
 };
-
-const LIMIT_DEFAULT: u32 = 20;
-const LIMIT_MAX: u32 = 100;
 
 #[derive(Serialize)]
 struct Page {
@@ -40,10 +35,7 @@ pub(super) async fn list_payments(
 /// The query that a query string asks for, or everything that is wrong with it.
 fn query(text: &str, caller: Caller) -> Result<PaymentQuery, Refused> {
     let mut given = Parameters::read(text);
-    let limit = given.take("limit", |text| match text.parse() {
-        Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
-        _ => Err(format!("must be an integer from 1 to {LIMIT_MAX}")),
-    });
+    let limit = given.limit();
     let after = given.take("starting_after", |id| {
         id.parse().map_err(|error| format!("{error}"))
     });
@@ -62,7 +54,7 @@ fn query(text: &str, caller: Caller) -> Result<PaymentQuery, Refused> {
     let query = PaymentQuery {
         merchant_id: caller.merchant_id,
         mode: caller.mode,
-        limit: limit.unwrap_or(LIMIT_DEFAULT),
+        limit,
         cursor,
         status: given.take("status", |text| {
             let names = PaymentStatus::ALL.map(PaymentStatus::as_str).join(", ");
@@ -78,57 +70,10 @@ fn query(text: &str, caller: Caller) -> Result<PaymentQuery, Refused> {
         created_from: given.take("created_from", time),
         created_to: given.take("created_to", time),
     };
-    given.finish(query)
+    given.finish(Some(query))
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text)
         .ok_or_else(|| "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z".to_owned())
-}
-
-/// The parameters that were not read yet, and the errors so far.
-struct Parameters {
-    given: BTreeMap<String, String>,
-    errors: Vec<FieldError>,
-}
-
-impl Parameters {
-    fn read(text: &str) -> Self {
-        let mut parameters = Self {
-            given: BTreeMap::new(),
-            errors: Vec::new(),
-        };
-        for (name, value) in form_urlencoded::parse(text.as_bytes()).into_owned() {
-            if value.contains('\0') {
-                parameters.error(&name, "must not contain the character U+0000");
-            }
-            if parameters.given.insert(name.clone(), value).is_some() {
-                parameters.error(&name, "is given twice");
-            }
-        }
-        parameters
-    }
-
-    fn error(&mut self, name: &str, detail: impl Into<String>) {
-        self.errors.push(FieldError {
-            pointer: format!("/{name}"),
-            detail: detail.into(),
-        });
-    }
-
-    fn take<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.given.remove(name)?;
-        read(&text).map_err(|detail| self.error(name, detail)).ok()
-    }
-
-    fn finish(mut self, query: PaymentQuery) -> Result<PaymentQuery, Refused> {
-        for name in std::mem::take(&mut self.given).into_keys() {
-            self.error(&name, "is not a known parameter");
-        }
-        if self.errors.is_empty() {
-            Ok(query)
-        } else {
-            Err(Refused::fields(self.errors))
-        }
-    }
 }

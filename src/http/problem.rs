@@ -13,7 +13,10 @@ use tracing::error;
 
 use crate::{
     actors::Refusal,
-    payment::{FieldError, Inadmissible, PaymentView, Problem, ProblemCode, RequestId},
+    payment::{
+        FieldError, Inadmissible, OperationKind, Payment, PaymentStatus, PaymentView, Problem,
+        ProblemCode, RequestId,
+    },
     store::ReadError,
 };
 
@@ -52,9 +55,10 @@ impl Refused {
         Self::new(ProblemCode::NotFound, ProblemCode::NotFound.help())
     }
 
-    /// The payment was certainly not charged, and its key waits for the client.
+    /// Certainly nothing was done at the provider, and the key waits for the client.
     pub(super) fn pending(payment: PaymentView) -> Self {
-        let detail = "The provider was not reached; nothing was charged. Repeat with the same key.";
+        let detail = "The provider was not reached, and nothing was done there. Repeat with the \
+                      same key.";
         let refused = Self::new(ProblemCode::ProviderUnavailable, detail);
         Self {
             problem: Box::new(refused.problem.with_payment(payment)),
@@ -64,14 +68,25 @@ impl Refused {
 
     /// The payment does not allow what was asked for; nothing was recorded.
     fn inadmissible(inadmissible: Inadmissible) -> Self {
-        let detail = format!("{inadmissible}.");
-        let (code, payment) = match inadmissible {
+        let (code, detail, payment) = match inadmissible {
             Inadmissible::NoSuchPayment => return Self::not_found(),
-            Inadmissible::InProgress { payment, .. } => (ProblemCode::OperationInProgress, payment),
-            Inadmissible::IllegalState { payment, .. } => (ProblemCode::IllegalState, payment),
-            Inadmissible::AmountExceeds { payment, .. } => {
-                (ProblemCode::AmountExceedsAvailable, payment)
+            Inadmissible::InProgress { open, payment } => {
+                let detail = format!(
+                    "Another operation of the payment, {}, is in progress. Wait for it, then \
+                     repeat with the same key.",
+                    with_article(open)
+                );
+                (ProblemCode::OperationInProgress, detail, payment)
             }
+            Inadmissible::IllegalState { kind, payment } => {
+                let detail = format!("The payment is {}; {}.", payment.status, needed(kind));
+                (ProblemCode::IllegalState, detail, payment)
+            }
+            Inadmissible::AmountExceeds {
+                asked,
+                available,
+                payment,
+            } => return Self::exceeds(asked, available, &payment),
         };
         let refused = Self::new(code, detail);
         let refused = Self {
@@ -81,6 +96,34 @@ impl Refused {
         match code {
             ProblemCode::OperationInProgress => refused.retry_after(1),
             _ => refused,
+        }
+    }
+
+    fn exceeds(asked: i64, available: i64, payment: &Payment) -> Self {
+        // Only what is authorized is captured, and only what is captured is refunded.
+        let done = match payment.status {
+            PaymentStatus::Authorized => "captured",
+            _ => "refunded",
+        };
+        let (detail, limit) = match available {
+            ..=0 => (
+                format!("Nothing is left to be {done}."),
+                format!("exceeds what is left to be {done}, which is nothing"),
+            ),
+            _ => (
+                format!("{asked} was asked for, and {available} can still be {done}."),
+                format!("must be at most {available}, which can still be {done}"),
+            ),
+        };
+        let error = FieldError {
+            pointer: "/amount".to_owned(),
+            detail: limit,
+        };
+        let refused = Self::new(ProblemCode::AmountExceedsAvailable, detail);
+        let problem = refused.problem.with_errors(vec![error]);
+        Self {
+            problem: Box::new(problem.with_payment(PaymentView::of(payment))),
+            ..refused
         }
     }
 
@@ -137,6 +180,25 @@ impl Refused {
         }
         // A problem consists of texts, which can always be written as JSON.
         response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}
+
+fn with_article(open: OperationKind) -> &'static str {
+    match open {
+        OperationKind::Create => "its creation",
+        OperationKind::Capture => "a capture",
+        OperationKind::Cancel => "a cancel",
+        OperationKind::Refund => "a refund",
+    }
+}
+
+/// Which payments such an operation takes.
+fn needed(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Create => "it is created already",
+        OperationKind::Capture => "only one that is authorized can be captured",
+        OperationKind::Cancel => "only one that is authorized or pending can be canceled",
+        OperationKind::Refund => "only one that is succeeded can be refunded",
     }
 }
 

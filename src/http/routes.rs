@@ -6,8 +6,8 @@ use actix_web::{
 };
 
 use super::{
-    admin, create_payment, events, get_payment, health, list_payments, metrics, problem,
-    problem_pages,
+    admin, create_payment, events, follow_ups, get_payment, health, list_payments, metrics,
+    problem, problem_pages, refunds,
 };
 
 /// A path, the methods it serves as the `Allow` header names them, and their handlers.
@@ -17,7 +17,7 @@ struct Path {
     routes: fn() -> Vec<Route>,
 }
 
-const PATHS: [Path; 11] = [
+const PATHS: &[Path] = &[
     Path {
         pattern: "/payments",
         allow: "GET, POST",
@@ -37,6 +37,41 @@ const PATHS: [Path; 11] = [
         pattern: "/payments/{id}/events",
         allow: "GET",
         routes: || vec![web::get().to(events::list_events)],
+    },
+    Path {
+        pattern: "/payments/{id}/capture",
+        allow: "POST",
+        routes: || vec![web::post().to(follow_ups::capture_payment)],
+    },
+    Path {
+        pattern: "/payments/{id}/cancel",
+        allow: "POST",
+        routes: || vec![web::post().to(follow_ups::cancel_payment)],
+    },
+    Path {
+        pattern: "/payments/{id}/refunds",
+        allow: "GET, POST",
+        routes: || {
+            vec![
+                web::post().to(follow_ups::refund_payment),
+                web::get().to(refunds::list_refunds),
+            ]
+        },
+    },
+    Path {
+        pattern: "/refunds/{id}",
+        allow: "GET",
+        routes: || vec![web::get().to(refunds::get_refund)],
+    },
+    Path {
+        pattern: "/admin/payments",
+        allow: "GET",
+        routes: || vec![web::get().to(admin::payments::list_in_doubt)],
+    },
+    Path {
+        pattern: "/admin/payments/{id}/resolve",
+        allow: "POST",
+        routes: || vec![web::post().to(admin::resolve_payment::resolve_payment)],
     },
     Path {
         pattern: "/admin/providers",

@@ -71,7 +71,7 @@ problem_codes! {
     IdempotencyKeyReused = 422, "idempotency_key_reused", "Idempotency key reused",
         "The key belongs to another request. Nothing was done. Use a new key for a new payment, and the very same request to retry.";
     AmountExceedsAvailable = 422, "amount_exceeds_available", "Amount exceeds what is available",
-        "More than was authorized or captured was asked for. Nothing was recorded.";
+        "More than is left to be captured or refunded was asked for; what is under way holds its amount back. Nothing was recorded.";
     CardNumberRefused = 422, "card_number_refused", "Card number refused",
         "A field holds what looks like a card number. Send the provider's token instead; nothing was recorded or logged.";
     RateLimited = 429, "rate_limited", "Too many requests",
@@ -79,7 +79,7 @@ problem_codes! {
     Internal = 500, "internal", "Internal error",
         "A defect of this service. Whether a payment was recorded is not said: repeat with the same key.";
     ProviderUnavailable = 503, "provider_unavailable", "Provider unavailable",
-        "The provider was certainly not reached, and nothing was charged. The payment is pending: repeat with the same key, never with a new one beside it.";
+        "The provider was certainly not reached, and nothing was charged, captured, canceled or refunded. What was asked for is pending: repeat with the same key, never with a new one beside it.";
     Overloaded = 503, "overloaded", "Overloaded",
         "More work than this server takes. Nothing was recorded: repeat with the same key after the time that Retry-After names.";
     StoreUnavailable = 503, "store_unavailable", "Store unavailable",

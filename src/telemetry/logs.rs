@@ -1,8 +1,14 @@
 //! Logs, on the standard error stream.
+//!
+//! **Invariant:** below `info` only this program speaks, whatever the filter says: at `debug`,
+//! tokio-postgres writes the parameters of every statement, and HTTP libraries write headers.
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -33,11 +39,20 @@ pub fn init_logs(config: &LogConfig) -> Result<(), LogError> {
     let begun = if is_json {
         // One object an event, with the fields of the innermost span and not of the same span twice.
         let lines = lines.json().flatten_event(true).with_span_list(false);
-        lines.finish().try_init()
+        let lines = lines.finish().with(filter_fn(is_discreet));
+        lines.try_init()
     } else {
-        lines.with_ansi(is_terminal).finish().try_init()
+        let lines = lines.with_ansi(is_terminal).finish();
+        lines.with(filter_fn(is_discreet)).try_init()
     };
     begun.map_err(LogError::Begun)
+}
+
+/// Whether something is sure to hold no secret of a customer's or an operator's.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_ours = target == "oncepay" || target.starts_with("oncepay::");
+    is_ours || *metadata.level() <= Level::INFO
 }
 
 fn filter(text: &str) -> Result<EnvFilter, LogError> {

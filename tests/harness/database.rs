@@ -100,11 +100,18 @@ impl Database {
 
     /// Keeps every write of an operation waiting until the lock is dropped.
     pub(crate) async fn lock_operations(&self) -> AsyncPgConnection {
+        self.lock("operations in exclusive mode").await
+    }
+
+    /// Keeps every look-up of an API key waiting until the lock is dropped.
+    pub(crate) async fn lock_api_keys(&self) -> AsyncPgConnection {
+        self.lock("api_keys in access exclusive mode").await
+    }
+
+    async fn lock(&self, table_and_mode: &str) -> AsyncPgConnection {
         let mut connection = AsyncPgConnection::establish(self.url()).await.unwrap();
-        connection
-            .batch_execute("begin; lock table operations in exclusive mode")
-            .await
-            .unwrap();
+        let sql = format!("begin; lock table {table_and_mode}");
+        connection.batch_execute(&sql).await.unwrap();
         connection
     }
 }

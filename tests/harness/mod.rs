@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 mod process;
 mod world;
 
+pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, execute, shared_server};
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 

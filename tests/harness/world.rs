@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const API_KEY: &str = "op_test_0123456789abcdefghijklmnopqrstuvwxyz";
 pub(crate) const ADMIN_KEY: &str = "op_admin_0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Settings of a server beside those that every test has: names and values of its environment.
+/// Settings of a server beside those that every test has: names and values of its environment, and
+/// of its provider where the name begins with `provider.`, as in `provider.attempt_timeout_ms`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Knobs(pub(crate) Vec<(&'static str, String)>);
 
@@ -57,17 +58,29 @@ impl World {
     }
 
     async fn spawn(sandbox: &Sandbox, database: &Database, knobs: &Knobs) -> ServerProcess {
-        let settings = [
+        let (of_provider, others): (Vec<_>, Vec<_>) =
+            (knobs.0.iter().cloned()).partition(|(name, _)| name.starts_with("provider."));
+        let url = format!("http://{}", sandbox.address());
+        let mut settings = vec![
             ("ONCEPAY_DATABASE_URL", database.url().to_owned()),
-            (
-                "ONCEPAY_PROVIDER_URL",
-                format!("http://{}", sandbox.address()),
-            ),
-            ("ONCEPAY_PROVIDER_SECRET", "sandbox_secret".to_owned()),
             ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
             ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
         ];
-        let settings = settings.into_iter().chain(knobs.0.iter().cloned());
+        let file = tempfile::NamedTempFile::new().unwrap(); // Read once, at the start.
+        if of_provider.is_empty() {
+            settings.push(("ONCEPAY_PROVIDER_URL", url));
+            settings.push(("ONCEPAY_PROVIDER_SECRET", "sandbox_secret".to_owned()));
+        } else {
+            let mut toml = format!(
+                "[[providers]]\nname = \"stripe\"\nurl = \"{url}\"\nsecret = \"sandbox_secret\"\n"
+            );
+            for (name, value) in of_provider {
+                toml.push_str(&format!("{} = {value}\n", &name["provider.".len()..]));
+            }
+            std::fs::write(file.path(), toml).unwrap();
+            settings.push(("ONCEPAY_CONFIG", file.path().display().to_string()));
+        }
+        let settings = settings.into_iter().chain(others);
         ServerProcess::start(settings, PATIENCE).await
     }
 

@@ -120,7 +120,7 @@ impl Gate {
     }
 
     pub(super) fn is_available(&self, purpose: Purpose, now: Instant) -> bool {
-        self.limiter.has_room(purpose) && self.breaker.permits(purpose, now)
+        self.limiter.has_room(purpose) && self.breaker.permits(purpose, now, self.chance())
     }
 
     pub(super) fn operate(&self, switch: OperatorSwitch, now: Instant) {
