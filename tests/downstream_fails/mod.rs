@@ -21,6 +21,9 @@ pub(crate) fn quick_recovery() -> Knobs {
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "2".into()),
         ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
         ("ONCEPAY_LIMITS__LEASE_S", "14".into()),
+        ("ONCEPAY_RETRY__BUDGET_PERCENT", "100".into()),
+        ("ONCEPAY_RETRY__BUDGET_PER_S", "1000".into()),
+        ("ONCEPAY_RETRY__SETTLING_PER_S", "1000".into()),
         ("ONCEPAY_BREAKER__OPEN_S", "1".into()),
         ("ONCEPAY_BREAKER__OPEN_MAX_S", "2".into()),
     ])
