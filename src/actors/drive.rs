@@ -133,7 +133,11 @@ impl Drive<'_> {
                 Begun::Standing(standing) if standing.applied => {
                     return Ok(self.held(*standing, asked, Some(room)).await);
                 }
-                Begun::Standing(standing) => return self.lost(*standing).await,
+                Begun::Standing(standing) => {
+                    // Following another driver takes no call of ours.
+                    drop(room);
+                    return self.lost(*standing).await;
+                }
                 // Less is left than a moment ago.
                 Begun::Inadmissible(Inadmissible::AmountExceeds { available, .. })
                     if request.amount.is_none() && available > 0 => {}

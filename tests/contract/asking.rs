@@ -4,17 +4,21 @@ use oncepay::sandbox::{Charge, ChargeFilter};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::harness::{API_KEY, Knobs, World, eur, eventually, send};
+use crate::harness::{API_KEY, Backend, Knobs, ProviderKnobs, World, eur, eventually};
 
 /// A server that gives up an attempt quickly, and settles soon what it left in doubt.
-pub(super) fn quick() -> Knobs {
-    Knobs(vec![
-        ("provider.attempt_timeout_ms", "800".into()),
+pub(super) async fn quick(backend: Backend) -> World {
+    let knobs = Knobs(vec![
         ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
         ("ONCEPAY_RECOVERY__SWEEP_EVERY_MS", "100".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_BASE_MS", "50".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "1".into()),
-    ])
+    ]);
+    let provider = ProviderKnobs {
+        attempt_timeout_ms: 800,
+        ..ProviderKnobs::named("stripe")
+    };
+    World::start_at(backend, knobs, vec![provider]).await
 }
 
 /// A `POST` under `key`, without a body.

@@ -254,7 +254,7 @@ async fn a_capture_that_was_not_sent_waits_for_its_client(backend: Backend) {
 }
 
 async fn what_the_provider_did_and_did_not_say_settles_by_itself(backend: Backend) {
-    let world = World::start_with(backend, quick()).await;
+    let world = quick(backend).await;
     for (round, kind) in [
         FaultKind::ErrorAfter,
         FaultKind::HangAfter,

@@ -204,7 +204,7 @@ async fn a_client_that_does_not_wait_finds_the_refund_settled_later(backend: Bac
 }
 
 async fn what_the_provider_did_and_did_not_say_settles_by_itself(backend: Backend) {
-    let world = World::start_with(backend, quick()).await;
+    let world = quick(backend).await;
     let payment = succeeded(&world, "k", 900).await;
     let kinds = [
         FaultKind::ErrorAfter,

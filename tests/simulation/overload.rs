@@ -17,6 +17,11 @@ use super::{
     world::{MINUTE, QUEUE_WAIT, World, simulate, simulate_bounded},
 };
 
+/// A provider that takes all that is let in.
+fn roomy(settings: &mut DriveSettings) {
+    (settings.gate.limiter.min, settings.gate.limiter.max) = (10_000, 10_000);
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 fn is_overloaded(reply: &Result<Reply, Refusal>) -> bool {
@@ -50,7 +55,7 @@ async fn with_stalled_intents(world: &World) -> Arc<Notify> {
 
 #[test]
 fn one_merchant_gets_four_fifths_and_another_still_finds_room() {
-    simulate(|world| async move {
+    simulate_bounded(DAY, roomy, |world| async move {
         (0..1_001).for_each(|_| world.provider.then(Duration::from_secs(1), approved()));
         let keys: Vec<_> = (0..1_000).map(|n| format!("k{n}")).collect();
         let flood = join_all(keys.iter().map(|key| world.pay(key)));
@@ -79,7 +84,7 @@ fn one_merchant_gets_four_fifths_and_another_still_finds_room() {
 
 #[test]
 fn a_storm_of_one_key_is_one_operation_and_its_surplus_is_turned_away() {
-    simulate(|world| async move {
+    simulate_bounded(DAY, roomy, |world| async move {
         world.provider.then(Duration::from_secs(1), approved());
         let storm = join_all((0..2_000).map(|_| world.pay("k")));
         let beside = join_all((0..100).map(|n| {
@@ -164,7 +169,10 @@ fn no_work_begins_that_leaves_no_time_for_an_attempt() {
 
 #[test]
 fn more_intents_than_may_wait_are_turned_away_at_once() {
-    let bounds = |settings: &mut DriveSettings| settings.begins_waiting_max = 300;
+    let bounds = |settings: &mut DriveSettings| {
+        roomy(settings);
+        settings.begins_waiting_max = 300;
+    };
     simulate_bounded(DAY, bounds, |world| async move {
         let notice = with_stalled_intents(&world).await;
         let keys: Vec<_> = (0..400).map(|n| format!("k{n}")).collect();
@@ -183,7 +191,6 @@ fn more_intents_than_may_wait_are_turned_away_at_once() {
             replies.iter().partition(|(reply, _)| is_overloaded(reply));
         assert_eq!((refused.len(), begun.len()), (100, 300));
         assert!(refused.iter().all(|(_, took)| *took < quick));
-        // The provider takes a hundred of them at once.
         assert!(begun.iter().all(|(reply, _)| reply.is_ok()));
     });
 }
@@ -218,7 +225,7 @@ fn a_change_of_what_is_recorded_waits_as_long_as_it_must() {
 
 #[test]
 fn those_turned_away_are_spread_over_the_longer_the_more_they_are() {
-    simulate(|world| async move {
+    simulate_bounded(DAY, roomy, |world| async move {
         assert_eq!(world.payments.retry_span_s(), 2);
         (0..800).for_each(|_| world.provider.then(Duration::from_secs(1), approved()));
         let keys: Vec<_> = (0..8_800).map(|n| format!("k{n}")).collect();

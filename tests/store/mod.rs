@@ -5,9 +5,14 @@ mod samples;
 
 mod begin;
 mod change;
+mod claims;
 mod durability;
+mod ends;
+mod follow_ups;
 mod keys;
+
 mod listing;
 mod migrations;
 mod opening;
 mod refusals;
+mod upgrade;

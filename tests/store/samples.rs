@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use oncepay::payment::{
-    Approval, ApprovedAs, Capture, Change, CreatePayment, Decline, Fingerprint, IdempotencyKey,
-    LeftInDoubt, Mode, Money, NewOperation, Opening, Operation, OperationChange, OperationKind,
-    Origin, Payment, ProviderRoute, Scope, Standing, Verdict,
+    Approval, ApprovedAs, Begun, Capture, Change, CreatePayment, Decline, Fingerprint, FollowUp,
+    IdempotencyKey, LeftInDoubt, Mode, Money, NewFollowUp, NewOperation, Opening, Operation,
+    OperationChange, OperationKind, Origin, Payment, PaymentId, ProviderRoute, Scope, Standing,
+    Verdict,
 };
 
-use crate::store::fixture::Fixture;
+use crate::store::fixture::{Fixture, only};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
@@ -63,13 +64,7 @@ impl Fixture {
             fingerprint: fingerprint,
             request_id: environment.new_id(),
             owner: environment.new_owner(),
-            route: ProviderRoute {
-                provider: "sandbox".into(),
-                account: "acct_1".into(),
-                api_version: "2024-06-20".into(),
-                key: format!("oncepay-{text}"),
-                request: b"amount=4200&currency=eur".to_vec(),
-            },
+            route: route(&format!("oncepay-{text}")),
             amount: payment.money.minor(),
             created_at: now,
         });
@@ -90,6 +85,74 @@ impl Fixture {
         }
     }
 
+    /// A capture, cancel or refund of a payment.
+    pub(crate) fn follow_up(
+        &self,
+        payment: &Payment,
+        kind: OperationKind,
+        text: &str,
+        amount: i64,
+    ) -> NewFollowUp {
+        let (environment, now) = (&self.environment, self.environment.now());
+        let asked = FollowUp {
+            kind,
+            payment_id: payment.id,
+            amount: Some(amount),
+        };
+        let operation = Operation::open(Opening {
+            id: environment.new_id(),
+            payment_id: payment.id,
+            scope: Scope {
+                merchant_id: payment.merchant_id,
+                mode: payment.mode,
+                key: key(text),
+            },
+            kind,
+            fingerprint: Fingerprint::of(&asked.canonical()),
+            request_id: environment.new_id(),
+            owner: environment.new_owner(),
+            route: route(&format!("oncepay-{text}")),
+            amount,
+            created_at: now,
+        });
+        NewFollowUp {
+            operation,
+            lease: LEASE,
+        }
+    }
+
+    /// A payment after the first change of the operation that made it.
+    pub(crate) async fn payment_after(&self, key: &str, change: Change) -> Standing {
+        let begun = self.begin(self.intent(key)).await.unwrap();
+        self.changed(&begun, change).await
+    }
+
+    /// What stands after a change by the driver of what stood.
+    pub(crate) async fn changed(&self, standing: &Standing, change: Change) -> Standing {
+        let change = self.change(standing, change);
+        only(self.store.change(vec![change]).await).unwrap()
+    }
+
+    pub(crate) async fn follow(&self, new: NewFollowUp) -> Begun {
+        only(self.store.begin_follow_ups(vec![new]).await).unwrap()
+    }
+
+    /// The payment as it is now.
+    pub(crate) async fn payment(&self, id: PaymentId) -> Payment {
+        let found = self.store.payment(self.merchant.id, Mode::Test, id).await;
+        found.unwrap().unwrap()
+    }
+
+    /// Each event of a payment in its place.
+    pub(crate) async fn history(&self, id: PaymentId) -> Vec<&'static str> {
+        let events = self.store.events(self.merchant.id, Mode::Test, id).await;
+        let events = events.unwrap().unwrap();
+        for (place, event) in events.iter().enumerate() {
+            assert_eq!(event.seq, i64::try_from(place + 1).unwrap());
+        }
+        events.iter().map(|one| one.event.name()).collect()
+    }
+
     pub(crate) fn take_over(&self, standing: &Standing) -> OperationChange {
         let owner = self.environment.new_owner();
         self.change(
@@ -102,11 +165,42 @@ impl Fixture {
     }
 }
 
-pub(crate) fn captured(reference: &str) -> Change {
+pub(crate) fn route(key: &str) -> ProviderRoute {
+    ProviderRoute {
+        provider: "sandbox".into(),
+        account: "acct_1".into(),
+        api_version: "2024-06-20".into(),
+        key: key.into(),
+        request: b"amount=4200&currency=eur".to_vec(),
+    }
+}
+
+/// What began and stands.
+#[track_caller]
+pub(crate) fn standing(begun: Begun) -> Standing {
+    match begun {
+        Begun::Standing(standing) => *standing,
+        other => panic!("not begun: {other:?}"),
+    }
+}
+
+pub(crate) fn authorized(reference: &str) -> Change {
+    approved(ApprovedAs::Authorized, reference)
+}
+
+pub(crate) fn refunded(reference: &str) -> Change {
+    approved(ApprovedAs::Refunded, reference)
+}
+
+pub(crate) fn approved(approved_as: ApprovedAs, reference: &str) -> Change {
     Change::Settle(Verdict::Approved(Approval {
-        approved_as: ApprovedAs::Captured,
+        approved_as,
         reference: reference.into(),
     }))
+}
+
+pub(crate) fn captured(reference: &str) -> Change {
+    approved(ApprovedAs::Captured, reference)
 }
 
 pub(crate) fn declined() -> Change {

@@ -120,7 +120,7 @@ impl Gate {
     }
 
     pub(super) fn is_available(&self, purpose: Purpose, now: Instant) -> bool {
-        self.limiter.has_room(purpose) && self.breaker.permits(purpose, now)
+        self.limiter.has_room(purpose) && self.breaker.permits(purpose, now, self.chance())
     }
 
     pub(super) fn operate(&self, switch: OperatorSwitch, now: Instant) {
@@ -184,21 +184,19 @@ pub(super) struct Passage<'a> {
 }
 
 impl Passage<'_> {
-    /// The provider answered well, and that there is nothing.
-    pub(super) fn answered(self, now: Instant) {
-        let took = now.saturating_duration_since(self.began);
-        self.room.complete(false, now);
-        let chance = self.gate.chance();
-        self.permit.record(CallResult::Success, took, now, chance);
-        self.gate.tell(now);
+    pub(super) fn end(self, outcome: &Outcome, now: Instant) {
+        let result = result_of(outcome);
+        self.finish(result, load(outcome, result), now);
     }
 
-    pub(super) fn end(self, outcome: &Outcome, now: Instant) {
-        let (result, took) = (
-            result_of(outcome),
-            now.saturating_duration_since(self.began),
-        );
-        match load(outcome, result) {
+    /// The provider answered well, and that there is nothing.
+    pub(super) fn answered(self, now: Instant) {
+        self.finish(CallResult::Success, Load::Fine, now);
+    }
+
+    fn finish(self, result: CallResult, load: Load, now: Instant) {
+        let took = now.saturating_duration_since(self.began);
+        match load {
             Load::Fine => self.room.complete(false, now),
             Load::TooMuch => self.room.complete(true, now),
             Load::Unknown => drop(self.room),

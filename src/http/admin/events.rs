@@ -48,6 +48,8 @@ pub(in crate::http) async fn stream_events(
     let stream = Stream {
         events: state.payments.providers().subscribe(),
         queue,
+        // A connection that rests for too long is cut.
+        beat: HEARTBEAT.min(state.settings.keep_alive / 2),
         stopping: state.stopping.clone(),
         _slot: slot,
     };
@@ -65,13 +67,14 @@ pub(in crate::http) async fn stream_events(
 struct Stream {
     events: broadcast::Receiver<BreakerEvent>,
     queue: mpsc::Sender<Bytes>,
+    beat: Duration,
     stopping: CancellationToken,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Stream {
     async fn run(mut self) {
-        let mut heartbeat = interval(HEARTBEAT);
+        let mut heartbeat = interval(self.beat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
         let mut piece = Bytes::from_static(GREETING.as_bytes());

@@ -110,13 +110,15 @@ impl Machine {
         })
     }
 
-    /// Whether [`Self::acquire`] would permit a call, without taking a permit.
-    pub(super) fn permits(&self, purpose: Purpose, now: Instant) -> bool {
+    /// Whether [`Self::acquire`] would permit a call, without taking a permit. Probes whose time is
+    /// over are ended first: whoever only asks must not wait for them for ever.
+    pub(super) fn permits(&mut self, purpose: Purpose, now: Instant, chance: f64) -> bool {
+        self.expire_probes(now, chance);
         match self.phase {
             Phase::Closed | Phase::Disabled | Phase::MetricsOnly => true,
             Phase::ForcedOpen => purpose == Purpose::Settling,
             Phase::Open { retry_at } => now >= retry_at,
-            Phase::HalfOpen { until, permits, .. } => permits > 0 && now < until,
+            Phase::HalfOpen { permits, .. } => permits > 0,
         }
     }
 
@@ -251,11 +253,16 @@ impl Machine {
         }
     }
 
-    /// Half-open ends at its time, whenever that is noticed: the wait counts from there.
+    /// Half-open ends at its time, whenever that is noticed: the wait counts from there. Where too
+    /// little is asked to use up the probes, those that came back decide, if they were all good: else a
+    /// quiet provider would stay open for ever.
     fn expire_probes(&mut self, now: Instant, chance: f64) {
-        if let Phase::HalfOpen { until, .. } = self.phase
+        if let Phase::HalfOpen { until, probes, .. } = self.phase
             && now >= until
         {
+            if probes.calls > 0 && probes.failed == 0 && probes.slow == 0 {
+                return self.enter(Phase::Closed, TransitionReason::ProbesSucceeded, until);
+            }
             self.failed_probes = self.failed_probes.saturating_add(1);
             self.open(TransitionReason::ProbesTimedOut, until, chance);
         }

@@ -63,9 +63,9 @@ impl Breaker {
         })
     }
 
-    /// Whether a call would be permitted now; it takes no permit and changes nothing.
-    pub fn permits(&self, purpose: Purpose, now: Instant) -> bool {
-        self.lock().permits(purpose, now)
+    /// Whether a call would be permitted now; it takes no permit.
+    pub fn permits(&self, purpose: Purpose, now: Instant, chance: f64) -> bool {
+        self.lock().permits(purpose, now, chance)
     }
 
     pub fn operate(&self, switch: OperatorSwitch, now: Instant) {

@@ -27,7 +27,8 @@ pub struct BreakerSettings {
     pub open_max: Duration,
     /// Probes of a half-open breaker; their results decide: 1 to 100. Default: 3.
     pub half_open_permits: u32,
-    /// How long probes may take together, before it opens again: longer than an attempt's timeout, at
+    /// How long probes may take together: then it closes if all that came back were good, and opens
+    /// again otherwise. Longer than an attempt's timeout, at
     /// most 600 s. Default: 30 s (resilience4j: for ever, so that a lost probe hangs it).
     pub half_open_max: Duration,
 }

@@ -182,7 +182,7 @@ fn the_table_of_permissions() {
         for (purpose, expected) in [(Purpose::Client, client), (Purpose::Settling, settling)] {
             let Bench { mut machine, now } = Bench::in_state(state);
             assert_eq!(
-                machine.permits(purpose, now),
+                machine.permits(purpose, now, 0.0),
                 expected,
                 "{state:?} {purpose:?}"
             );
@@ -369,6 +369,25 @@ fn half_open_cannot_hang() {
     bench.pass(20 * SECOND);
     assert!(bench.acquire().is_ok(), "and it probes again");
     drop(lost);
+}
+
+#[test]
+fn what_is_asked_too_little_to_use_its_probes_up_closes_by_those_that_were_good() {
+    let mut bench = Bench::in_state(S::HalfOpen);
+    let probe = bench.acquire().unwrap();
+    bench.record(&probe, Success);
+    bench.pass(30 * SECOND);
+    assert!(bench.acquire().is_ok());
+    assert_eq!(bench.reason(), Some(TransitionReason::ProbesSucceeded));
+
+    let mut bench = Bench::in_state(S::HalfOpen);
+    for result in [Success, Failure] {
+        let probe = bench.acquire().unwrap();
+        bench.record(&probe, result);
+    }
+    bench.pass(30 * SECOND);
+    assert!(bench.acquire().is_err());
+    assert_eq!(bench.reason(), Some(TransitionReason::ProbesTimedOut));
 }
 
 #[test]

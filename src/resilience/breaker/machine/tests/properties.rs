@@ -24,7 +24,7 @@ proptest! {
             let before = machine.state();
             match event {
                 0..=4 => {
-                    let may = machine.permits(Purpose::Client, now);
+                    let may = machine.permits(Purpose::Client, now, 0.0);
                     let acquired = machine.acquire(Purpose::Client, now, chance);
                     // A half-open breaker found too late may be past its next wait already.
                     prop_assert!(acquired.is_ok() == may || before == S::HalfOpen);
