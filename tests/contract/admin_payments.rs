@@ -4,8 +4,10 @@ use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultRule};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::asking::{asking, quick, succeeded, told};
-use crate::harness::{ADMIN_KEY, API_KEY, Backend, World, eur, eventually, on_both_stores, send};
+use super::asking::{asking, impatient, quick, succeeded, told};
+use crate::harness::{
+    ADMIN_KEY, API_KEY, Backend, Knobs, World, eur, eventually, on_both_stores, send,
+};
 
 on_both_stores! {
     what_is_in_doubt_is_listed_with_the_oldest_first
@@ -16,9 +18,8 @@ on_both_stores! {
     a_verdict_is_taken_though_its_operator_leaves
 }
 
-/// A world whose recovery leaves alone for a minute what it has looked at once, and whose breaker
-/// lets the operator's questions through after all the faults.
-async fn patient(backend: Backend) -> World {
+/// A server whose recovery leaves what it has looked at once alone for a minute.
+fn patient() -> Knobs {
     let mut knobs = quick();
     knobs
         .0
@@ -26,14 +27,7 @@ async fn patient(backend: Backend) -> World {
     knobs
         .0
         .push(("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "3600".into()));
-    let world = World::start_with(backend, knobs).await;
-    let breaker = world
-        .request(Method::PUT, "/admin/providers/stripe/breaker")
-        .bearer_auth(ADMIN_KEY)
-        .header("content-type", "application/json")
-        .body(r#"{"state":"disabled"}"#);
-    send(breaker).await.expect(200);
-    world
+    knobs
 }
 
 async fn admin(world: &World, query: &str) -> Value {
@@ -75,7 +69,7 @@ fn path_of(payment: &Value) -> String {
 }
 
 async fn what_is_in_doubt_is_listed_with_the_oldest_first(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
     succeeded(&world, "settled", 100).await;
     assert_eq!(
         admin(&world, "").await,
@@ -118,7 +112,7 @@ async fn what_is_in_doubt_is_listed_with_the_oldest_first(backend: Backend) {
 }
 
 async fn rule_15_what_never_happened_is_resolved_as_failed(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangBefore)).await;
     let payment = doubtful(&world, "k").await;
     let resolved = resolve(&world, &payment, &failed())
@@ -152,7 +146,7 @@ async fn resolve(world: &World, payment: &str, body: &Value) -> crate::harness::
 }
 
 async fn rule_15_failed_is_refused_when_the_charge_exists(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangAfter)).await;
     let payment = doubtful(&world, "k").await;
     assert_eq!(world.charges(), 1);
@@ -178,7 +172,7 @@ async fn rule_15_failed_is_refused_when_the_charge_exists(backend: Backend) {
 }
 
 async fn rule_15_succeeded_needs_the_reference_of_this_very_payment(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
     succeeded(&world, "other", 900).await;
     let charges = || world.sandbox.charges(&ChargeFilter::all()).charges;
     let other = charges()[0].id.clone();
@@ -212,7 +206,14 @@ async fn rule_15_succeeded_needs_the_reference_of_this_very_payment(backend: Bac
 }
 
 async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
+    // So many attempts that hang would open it, and the operator's questions would wait for it.
+    let breaker = world
+        .request(Method::PUT, "/admin/providers/stripe/breaker")
+        .bearer_auth(ADMIN_KEY)
+        .header("content-type", "application/json")
+        .body(r#"{"state":"disabled"}"#);
+    send(breaker).await.expect(200);
     let payment = succeeded(&world, "k", 900).await;
     world
         .inject(FaultRule::new(FaultKind::HangBefore).on(&[CallClass::Refund]))
@@ -260,7 +261,7 @@ async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
 }
 
 async fn a_verdict_is_taken_though_its_operator_leaves(backend: Backend) {
-    let world = patient(backend).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangBefore)).await;
     let payment = doubtful(&world, "k").await;
     let mut verdict = tokio::spawn(send(resolving(&world, &payment, &failed())));

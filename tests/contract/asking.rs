@@ -6,14 +6,18 @@ use serde_json::{Value, json};
 
 use crate::harness::{API_KEY, Backend, Knobs, ProviderKnobs, World, eur, eventually};
 
-/// A server that gives up an attempt quickly, and settles soon what it left in doubt.
-pub(super) async fn quick(backend: Backend) -> World {
-    let knobs = Knobs(vec![
+/// Settles soon what was left in doubt.
+pub(super) fn quick() -> Knobs {
+    Knobs(vec![
         ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
         ("ONCEPAY_RECOVERY__SWEEP_EVERY_MS", "100".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_BASE_MS", "50".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "1".into()),
-    ]);
+    ])
+}
+
+/// A world whose server gives up an attempt quickly.
+pub(super) async fn impatient(backend: Backend, knobs: Knobs) -> World {
     let provider = ProviderKnobs {
         attempt_timeout_ms: 800,
         ..ProviderKnobs::named("stripe")

@@ -4,6 +4,7 @@ use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use reqwest::Method;
 use serde_json::json;
 
+use super::asking::{impatient, quick};
 use crate::harness::{API_KEY, Backend, Knobs, World, eur, eventually, on_both_stores, send};
 
 on_both_stores! {
@@ -58,7 +59,7 @@ async fn no_filter_brings_a_secret_into_the_log(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rival_under_one_key_waits_no_longer_than_its_deadline() {
-    let world = World::start_with(Backend::Postgres, quick_deadline()).await;
+    let world = impatient(Backend::Postgres, quick_deadline()).await;
     let lock = world.database.lock_operations().await;
     let (first, second) = (eur(1), eur(2));
     let (one, two) = tokio::join!(world.pay("k", &first), world.pay("k", &second));
@@ -89,12 +90,11 @@ async fn a_rival_under_one_key_waits_no_longer_than_its_deadline() {
     assert_eq!(world.charges(), 1);
 }
 
-/// A deadline that comes before the database loses its own patience with a lock.
+/// Shorter than the database's own patience with a lock.
 fn quick_deadline() -> Knobs {
-    Knobs(vec![
-        ("provider.attempt_timeout_ms", "500".into()),
-        ("ONCEPAY_LIMITS__DEADLINE_MS", "1500".into()),
-    ])
+    let mut knobs = quick();
+    knobs.0.push(("ONCEPAY_LIMITS__DEADLINE_MS", "1000".into()));
+    knobs
 }
 
 #[tokio::test(flavor = "multi_thread")]
