@@ -9,6 +9,7 @@ mod drill;
 mod harness;
 mod house;
 mod overload;
+mod response_lost;
 mod sandbox;
 mod simulation;
 mod store;

@@ -218,10 +218,9 @@ impl Drive<'_> {
             deadline: self.order.deadline,
             purpose: Purpose::Client,
         };
-        Held::new(self.context, errand, standing, asked)
-            .in_room(room)
-            .drive()
-            .await
+        let held = Held::new(self.context, errand, standing, asked).in_room(room);
+        // Of its own on the heap: what it holds is large, and most who wait never get here.
+        Box::pin(held.drive()).await
     }
 
     /// No attempt begins that could not end before the deadline; nor does work without an attempt.

@@ -201,7 +201,7 @@ impl RefundView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Resource {
-    Payment(PaymentView),
+    Payment(Box<PaymentView>),
     Refund(RefundView),
 }
 
@@ -209,7 +209,7 @@ impl Resource {
     pub fn of(operation: &Operation, payment: &Payment) -> Self {
         match operation.kind {
             OperationKind::Refund => Self::Refund(RefundView::of(operation)),
-            _ => Self::Payment(PaymentView::of(payment)),
+            _ => Self::Payment(Box::new(PaymentView::of(payment))),
         }
     }
 

@@ -4,7 +4,7 @@ use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultRule};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::asking::{asking, quick, succeeded, told};
+use super::asking::{asking, impatient, quick, succeeded, told};
 use crate::harness::{
     ADMIN_KEY, API_KEY, Backend, Knobs, World, eur, eventually, on_both_stores, send,
 };
@@ -69,7 +69,7 @@ fn path_of(payment: &Value) -> String {
 }
 
 async fn what_is_in_doubt_is_listed_with_the_oldest_first(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     succeeded(&world, "settled", 100).await;
     assert_eq!(
         admin(&world, "").await,
@@ -112,7 +112,7 @@ async fn what_is_in_doubt_is_listed_with_the_oldest_first(backend: Backend) {
 }
 
 async fn rule_15_what_never_happened_is_resolved_as_failed(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangBefore)).await;
     let payment = doubtful(&world, "k").await;
     let resolved = resolve(&world, &payment, &failed())
@@ -146,7 +146,7 @@ async fn resolve(world: &World, payment: &str, body: &Value) -> crate::harness::
 }
 
 async fn rule_15_failed_is_refused_when_the_charge_exists(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangAfter)).await;
     let payment = doubtful(&world, "k").await;
     assert_eq!(world.charges(), 1);
@@ -172,7 +172,7 @@ async fn rule_15_failed_is_refused_when_the_charge_exists(backend: Backend) {
 }
 
 async fn rule_15_succeeded_needs_the_reference_of_this_very_payment(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     succeeded(&world, "other", 900).await;
     let charges = || world.sandbox.charges(&ChargeFilter::all()).charges;
     let other = charges()[0].id.clone();
@@ -206,7 +206,7 @@ async fn rule_15_succeeded_needs_the_reference_of_this_very_payment(backend: Bac
 }
 
 async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     let payment = succeeded(&world, "k", 900).await;
     world
         .inject(FaultRule::new(FaultKind::HangBefore).on(&[CallClass::Refund]))
@@ -254,7 +254,7 @@ async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
 }
 
 async fn a_verdict_is_taken_though_its_operator_leaves(backend: Backend) {
-    let world = World::start_with(backend, patient()).await;
+    let world = impatient(backend, patient()).await;
     world.inject(FaultRule::new(FaultKind::HangBefore)).await;
     let payment = doubtful(&world, "k").await;
     let mut verdict = tokio::spawn(send(resolving(&world, &payment, &failed())));

@@ -4,17 +4,25 @@ use oncepay::sandbox::{Charge, ChargeFilter};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::harness::{API_KEY, Knobs, World, eur, eventually, send};
+use crate::harness::{API_KEY, Backend, Knobs, ProviderKnobs, World, eur, eventually};
 
-/// A server that gives up an attempt quickly, and settles soon what it left in doubt.
+/// Settles soon what was left in doubt.
 pub(super) fn quick() -> Knobs {
     Knobs(vec![
-        ("provider.attempt_timeout_ms", "800".into()),
         ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
         ("ONCEPAY_RECOVERY__SWEEP_EVERY_MS", "100".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_BASE_MS", "50".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "1".into()),
     ])
+}
+
+/// A world whose server gives up an attempt quickly.
+pub(super) async fn impatient(backend: Backend, knobs: Knobs) -> World {
+    let provider = ProviderKnobs {
+        attempt_timeout_ms: 800,
+        ..ProviderKnobs::named("stripe")
+    };
+    World::start_at(backend, knobs, vec![provider]).await
 }
 
 /// A `POST` under `key`, without a body.

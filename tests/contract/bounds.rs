@@ -4,7 +4,7 @@ use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use reqwest::Method;
 use serde_json::json;
 
-use super::asking::quick;
+use super::asking::{impatient, quick};
 use crate::harness::{API_KEY, Backend, Knobs, World, eur, on_both_stores, send};
 
 on_both_stores! {
@@ -55,7 +55,7 @@ async fn no_filter_brings_a_secret_into_the_log(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rival_under_one_key_waits_no_longer_than_its_deadline() {
-    let world = World::start_with(Backend::Postgres, quick_deadline()).await;
+    let world = impatient(Backend::Postgres, quick_deadline()).await;
     let lock = world.database.lock_operations().await;
     let (first, second) = (eur(1), eur(2));
     let (one, two) = tokio::join!(world.pay("k", &first), world.pay("k", &second));

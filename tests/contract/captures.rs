@@ -5,7 +5,9 @@ use oncepay::sandbox::{CallClass, FaultKind, FaultRule};
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::asking::{asking, authorized, bare, once, quick, succeeded, the_charge, told};
+use super::asking::{
+    asking, authorized, bare, impatient, once, quick, succeeded, the_charge, told,
+};
 use crate::harness::{API_KEY, Backend, World, eur, on_both_stores, send};
 
 on_both_stores! {
@@ -254,7 +256,7 @@ async fn a_capture_that_was_not_sent_waits_for_its_client(backend: Backend) {
 }
 
 async fn what_the_provider_did_and_did_not_say_settles_by_itself(backend: Backend) {
-    let world = World::start_with(backend, quick()).await;
+    let world = impatient(backend, quick()).await;
     for (round, kind) in [
         FaultKind::ErrorAfter,
         FaultKind::HangAfter,

@@ -5,7 +5,9 @@ use oncepay::sandbox::{CallClass, FaultKind, FaultRule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::asking::{asking, authorized, bare, once, quick, succeeded, the_charge, told};
+use super::asking::{
+    asking, authorized, bare, impatient, once, quick, succeeded, the_charge, told,
+};
 use crate::harness::{Backend, World, eventually, on_both_stores, send};
 
 on_both_stores! {
@@ -204,7 +206,7 @@ async fn a_client_that_does_not_wait_finds_the_refund_settled_later(backend: Bac
 }
 
 async fn what_the_provider_did_and_did_not_say_settles_by_itself(backend: Backend) {
-    let world = World::start_with(backend, quick()).await;
+    let world = impatient(backend, quick()).await;
     let payment = succeeded(&world, "k", 900).await;
     let kinds = [
         FaultKind::ErrorAfter,

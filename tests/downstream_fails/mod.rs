@@ -1,3 +1,102 @@
 //! What happens if the downstream service fails?
 
 mod breaker;
+mod dead;
+mod every_fault;
+mod mixed;
+mod several_providers;
+
+use std::time::Duration;
+
+use oncepay::sandbox::ChargeFilter;
+use serde_json::{Value, json};
+
+use crate::harness::{API_KEY, Answer, Backend, Knobs, ProviderKnobs, World, eventually, send};
+
+/// Settings under which what is in doubt is settled within a test's patience.
+pub(crate) fn quick_recovery() -> Knobs {
+    Knobs(vec![
+        ("ONCEPAY_RECOVERY__SWEEP_EVERY_MS", "100".into()),
+        ("ONCEPAY_RECOVERY__BACKOFF_BASE_MS", "100".into()),
+        ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "2".into()),
+        ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
+        ("ONCEPAY_LIMITS__LEASE_S", "14".into()),
+        ("ONCEPAY_BREAKER__OPEN_S", "1".into()),
+        ("ONCEPAY_BREAKER__OPEN_MAX_S", "2".into()),
+    ])
+}
+
+/// A world whose one provider remembers keys for a few seconds only, and whose absence counts soon.
+pub(crate) async fn forgetful_world(backend: Backend) -> World {
+    let provider = ProviderKnobs {
+        key_retention_s: 4,
+        absence_wait_s: 2,
+        ..ProviderKnobs::named("main")
+    };
+    World::start_at(backend, quick_recovery(), vec![provider]).await
+}
+
+pub(crate) async fn quick_world(backend: Backend) -> World {
+    World::start_at(
+        backend,
+        quick_recovery(),
+        vec![ProviderKnobs::named("main")],
+    )
+    .await
+}
+
+/// A payment that the provider's ground truth can be asked for by its key.
+pub(crate) fn order(key: &str) -> Value {
+    json!({"amount": 4_200, "currency": "EUR", "payment_method": "pm_card_visa", "reference": key})
+}
+
+/// As [`order`], to be captured later.
+pub(crate) fn held(key: &str) -> Value {
+    let mut order = order(key);
+    order["capture"] = json!("manual");
+    order
+}
+
+/// What moved or holds money under a key, at the world's first provider.
+pub(crate) fn charges_of(world: &World, key: &str) -> usize {
+    world.charges_that(&ChargeFilter::metadata("reference", key))
+}
+
+pub(crate) async fn follow_up(world: &World, payment: &str, what: &str, key: &str) -> Answer {
+    let path = format!("/payments/{payment}/{what}");
+    let request = world.request(reqwest::Method::POST, &path);
+    let request = request.bearer_auth(API_KEY).header("idempotency-key", key);
+    send(request).await
+}
+
+/// The payment under a key.
+pub(crate) async fn payment_under(world: &World, key: &str) -> Value {
+    let page = world.get(&format!("/payments?idempotency_key={key}")).await;
+    page.expect(200).json()["data"][0].clone()
+}
+
+/// Waits until the payment under `key` is neither processing nor pending, with no request of ours
+/// but readings.
+pub(crate) async fn settled_by_itself(world: &World, key: &str) -> Value {
+    eventually("the payment is settled", || async {
+        let payment = payment_under(world, key).await;
+        let status = payment["status"].as_str().unwrap_or_default().to_owned();
+        let open = ["processing", "pending", ""].contains(&status.as_str());
+        (!open).then_some(payment)
+    })
+    .await
+}
+
+/// Sends the same request again and again, as a good client does, until it has a definite answer.
+pub(crate) async fn until_definite(mut again: impl AsyncFnMut() -> Option<Answer>) -> Answer {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(answer) = again().await
+            && !matches!(answer.status, 202 | 409 | 429 | 500..)
+        {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no definite answer");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -4,10 +4,12 @@ mod answer;
 mod database;
 pub(crate) mod postgres;
 mod process;
+mod providers;
 mod world;
 
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use providers::ProviderKnobs;
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 
 /// Makes a test of a story for each of the two stores.

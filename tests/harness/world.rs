@@ -1,11 +1,8 @@
 //! The world of one test, and what may be done in it.
 
-use std::{net::SocketAddr, sync::Once, time::Duration};
+use std::{sync::Once, time::Duration};
 
-use oncepay::{
-    environment::Environment,
-    sandbox::{ChargeFilter, FaultPlan, Latency, Sandbox, SandboxConfig},
-};
+use oncepay::sandbox::{ChargeFilter, FaultPlan, Latency, Sandbox};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -13,6 +10,7 @@ use super::{
     answer::Answer,
     database::{Backend, Database},
     process::ServerProcess,
+    providers::{self, ProviderKnobs},
 };
 
 /// Long enough for the slowest machine; a condition that holds ends the wait at once.
@@ -26,12 +24,67 @@ pub(crate) const ADMIN_KEY: &str = "op_admin_0123456789abcdefghijklmnopqrstuvwxy
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Knobs(pub(crate) Vec<(&'static str, String)>);
 
+/// A server, and all that it works with.
 pub(crate) struct World {
-    pub(crate) sandbox: Sandbox,
     pub(crate) server: ServerProcess,
-    pub(crate) database: Database,
     http: Client,
+    around: Surroundings,
+}
+
+/// What outlives a server.
+pub(crate) struct Surroundings {
+    /// The one provider, or the first of several.
+    pub(crate) sandbox: Sandbox,
+    /// Those of the further providers.
+    pub(crate) others: Vec<Sandbox>,
+    pub(crate) database: Database,
     knobs: Knobs,
+    /// As the next server that starts will know them.
+    pub(crate) providers: Vec<ProviderKnobs>,
+    folder: tempfile::TempDir,
+}
+
+impl std::ops::Deref for World {
+    type Target = Surroundings;
+
+    fn deref(&self) -> &Surroundings {
+        &self.around
+    }
+}
+
+impl std::ops::DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Surroundings {
+        &mut self.around
+    }
+}
+
+impl Surroundings {
+    async fn start_server(&self) -> ServerProcess {
+        let mut settings = vec![
+            ("ONCEPAY_DATABASE_URL", self.database.url().to_owned()),
+            ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
+            ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
+        ];
+        if self.providers.is_empty() {
+            let url = format!("http://{}", self.sandbox.address());
+            settings.push(("ONCEPAY_PROVIDER_URL", url));
+            settings.push(("ONCEPAY_PROVIDER_SECRET", "sandbox_secret".to_owned()));
+        } else {
+            settings.push(("ONCEPAY_CONFIG", self.configuration()));
+        }
+        let settings = settings.into_iter().chain(self.knobs.0.iter().cloned());
+        ServerProcess::start(settings, PATIENCE).await
+    }
+
+    /// Writes the file that names the providers, and gives back where it is.
+    fn configuration(&self) -> String {
+        let sandboxes = std::iter::once(&self.sandbox).chain(&self.others);
+        let tables = self.providers.iter().zip(sandboxes);
+        let tables = tables.map(|(provider, sandbox)| provider.table(sandbox.address()));
+        let path = self.folder.path().join("oncepay.toml");
+        std::fs::write(&path, tables.collect::<String>()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
 }
 
 impl World {
@@ -40,48 +93,33 @@ impl World {
     }
 
     pub(crate) async fn start_with(backend: Backend, knobs: Knobs) -> Self {
-        let environment = Environment::of_the_machine();
-        let (now, any_port) = (environment.clone(), SocketAddr::from(([127, 0, 0, 1], 0)));
-        let now = move || now.now().as_micros();
-        let seed = u64::from_le_bytes(environment.random_bytes());
-        let config = SandboxConfig::new(any_port, seed, std::sync::Arc::new(now));
-        let sandbox = Sandbox::start(config).await.unwrap();
-        let database = Database::create(backend).await;
-        let server = Self::spawn(&sandbox, &database, &knobs).await;
-        Self {
-            sandbox,
-            server,
-            database,
-            http: client(),
-            knobs,
-        }
+        Self::start_at(backend, knobs, Vec::new()).await
     }
 
-    async fn spawn(sandbox: &Sandbox, database: &Database, knobs: &Knobs) -> ServerProcess {
-        let (of_provider, others): (Vec<_>, Vec<_>) =
-            (knobs.0.iter().cloned()).partition(|(name, _)| name.starts_with("provider."));
-        let url = format!("http://{}", sandbox.address());
-        let mut settings = vec![
-            ("ONCEPAY_DATABASE_URL", database.url().to_owned()),
-            ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
-            ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
-        ];
-        let file = tempfile::NamedTempFile::new().unwrap(); // Read once, at the start.
-        if of_provider.is_empty() {
-            settings.push(("ONCEPAY_PROVIDER_URL", url));
-            settings.push(("ONCEPAY_PROVIDER_SECRET", "sandbox_secret".to_owned()));
-        } else {
-            let mut toml = format!(
-                "[[providers]]\nname = \"stripe\"\nurl = \"{url}\"\nsecret = \"sandbox_secret\"\n"
-            );
-            for (name, value) in of_provider {
-                toml.push_str(&format!("{} = {value}\n", &name["provider.".len()..]));
-            }
-            std::fs::write(file.path(), toml).unwrap();
-            settings.push(("ONCEPAY_CONFIG", file.path().display().to_string()));
+    /// A world whose server knows each of `providers`, the preferred first; the world's own sandbox is
+    /// the first, and each further one has a sandbox in `others`.
+    pub(crate) async fn start_at(
+        backend: Backend,
+        knobs: Knobs,
+        providers: Vec<ProviderKnobs>,
+    ) -> Self {
+        let mut others = Vec::new();
+        for _ in providers.iter().skip(1) {
+            others.push(providers::sandbox().await);
         }
-        let settings = settings.into_iter().chain(others);
-        ServerProcess::start(settings, PATIENCE).await
+        let around = Surroundings {
+            sandbox: providers::sandbox().await,
+            others,
+            database: Database::create(backend).await,
+            knobs,
+            providers,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        Self {
+            server: around.start_server().await,
+            http: client(),
+            around,
+        }
     }
 
     /// Kills the server, as a power cut would.
@@ -92,7 +130,7 @@ impl World {
     /// Starts a server over the same database and sandbox.
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
-        self.server = Self::spawn(&self.sandbox, &self.database, &self.knobs).await;
+        self.server = self.around.start_server().await;
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

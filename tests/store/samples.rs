@@ -61,7 +61,7 @@ impl Fixture {
                 key: key(text),
             },
             kind: OperationKind::Create,
-            fingerprint: fingerprint,
+            fingerprint,
             request_id: environment.new_id(),
             owner: environment.new_owner(),
             route: route(&format!("oncepay-{text}")),

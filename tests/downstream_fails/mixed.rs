@@ -1,0 +1,50 @@
+//! Several faults at once, under load, with clients that retry.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use oncepay::sandbox::{FaultKind, FaultPlan, FaultRule};
+
+use super::{charges_of, order, quick_world, until_definite};
+use crate::harness::{Backend, on_both_stores};
+
+const PAYMENTS: usize = 2_000;
+const CLIENTS: usize = 64;
+
+on_both_stores! {
+    two_thousand_payments_through_mixed_faults_are_charged_once_each
+}
+
+async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backend: Backend) {
+    let world = quick_world(backend).await;
+    world
+        .inject(FaultPlan::rules([
+            FaultRule::new(FaultKind::RefuseConnection).rate(0.1),
+            FaultRule::new(FaultKind::HangAfter).rate(0.1),
+            FaultRule::new(FaultKind::ResetAfter).rate(0.1),
+            FaultRule::new(FaultKind::ErrorAfter).rate(0.2),
+        ]))
+        .await;
+    let next = AtomicUsize::new(0);
+    let client = async || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= PAYMENTS {
+                return;
+            }
+            let key = format!("order-{number}");
+            let body = order(&key);
+            let answer = until_definite(async || {
+                let response = world.paying(&key, &body).send().await.ok()?;
+                Some(crate::harness::Answer::of(response).await)
+            });
+            answer.await.expect(201);
+        }
+    };
+    join_all((0..CLIENTS).map(|_| client())).await;
+    world.sandbox.clear_faults().await;
+    assert_eq!(world.charges(), PAYMENTS);
+    for number in 0..PAYMENTS {
+        assert_eq!(charges_of(&world, &format!("order-{number}")), 1);
+    }
+}

@@ -1,0 +1,101 @@
+//! What happens if the response never arrives?
+
+use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
+use serde_json::json;
+
+use crate::downstream_fails::{
+    charges_of, forgetful_world, order, payment_under, quick_world, settled_by_itself,
+};
+use crate::harness::{Backend, eventually, on_both_stores};
+
+on_both_stores! {
+    a_charge_whose_answer_is_lost_is_found_without_its_client
+    rule_5_a_stored_error_is_looked_up_and_not_sent_again
+    rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier
+    rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again
+    rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined
+}
+
+async fn a_charge_whose_answer_is_lost_is_found_without_its_client(backend: Backend) {
+    let world = quick_world(backend).await;
+    world.inject(FaultRule::new(FaultKind::HangAfter)).await;
+    let lost = world.pay("k", &order("k")).await.expect(202).json();
+    assert_eq!(lost["status"], "processing");
+    world.sandbox.clear_faults().await;
+    let settled = settled_by_itself(&world, "k").await;
+    assert_eq!(settled["status"], "succeeded");
+    assert_eq!(settled["in_doubt_since"], json!(null));
+    assert_eq!(charges_of(&world, "k"), 1);
+    let replayed = world.pay("k", &order("k")).await.expect(201);
+    assert!(replayed.is_replayed());
+}
+
+async fn rule_5_a_stored_error_is_looked_up_and_not_sent_again(backend: Backend) {
+    let world = quick_world(backend).await;
+    world.inject(FaultRule::new(FaultKind::ErrorAfter)).await;
+    world.pay("k", &order("k")).await.expect(201);
+    let stats = world.sandbox.stats();
+    assert_eq!(stats.requests_by_key_max, 2, "the attempt, and its replay");
+    assert_eq!(charges_of(&world, "k"), 1);
+}
+
+/// The provider's memory is set to 4 s here, and the wait for an absence to 2 s.
+async fn rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier(
+    backend: Backend,
+) {
+    let world = forgetful_world(backend).await;
+    world.inject(FaultRule::new(FaultKind::ErrorStored)).await;
+    let begun = std::time::Instant::now();
+    world.pay("k", &order("k")).await.expect(202);
+    let settled = settled_by_itself(&world, "k").await;
+    assert!(begun.elapsed().as_secs() >= 6, "not before 4 s + 2 s");
+    assert_eq!(settled["status"], "failed");
+    assert_eq!(settled["failure"]["code"], "not_executed");
+    assert_eq!(charges_of(&world, "k"), 0);
+    assert_eq!(world.sandbox.stats().requests_by_key_max, 2);
+    world
+        .pay("k", &order("k"))
+        .await
+        .expect_problem(402, "payment_declined");
+}
+
+async fn rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again(
+    backend: Backend,
+) {
+    let world = forgetful_world(backend).await;
+    let hang = FaultRule::new(FaultKind::HangAfter);
+    let dark = FaultRule::new(FaultKind::Unavailable).on(&[CallClass::Lookup]);
+    world.inject(FaultPlan::rules([hang, dark])).await;
+    world.pay("k", &order("k")).await.expect(202);
+    let sent = eventually("sending is over", || async {
+        let before = world.sandbox.stats().requests_by_key_max;
+        let looks = world.sandbox.stats().requests.clone();
+        let looked = looks
+            .iter()
+            .any(|(what, count)| what.contains("GET") && *count > 0);
+        looked.then_some(before)
+    })
+    .await;
+    world.inject(FaultRule::new(FaultKind::ForgetKeys)).await;
+    let settled = settled_by_itself(&world, "k").await;
+    assert_eq!(settled["status"], "succeeded");
+    assert_eq!(charges_of(&world, "k"), 1);
+    assert_eq!(
+        world.sandbox.stats().requests_by_key_max,
+        sent,
+        "no blind re-send"
+    );
+}
+
+async fn rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined(backend: Backend) {
+    let world = quick_world(backend).await;
+    let mut body = order("k");
+    body["payment_method"] = json!("pm_sandbox_requires_action");
+    let declined = world.pay("k", &body).await.expect(402).json();
+    assert_eq!(declined["payment"]["status"], "failed");
+    assert_eq!(charges_of(&world, "k"), 0);
+    assert_eq!(
+        payment_under(&world, "k").await["failure"]["code"],
+        "authentication_required"
+    );
+}
