@@ -368,4 +368,4 @@ enum Moment<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -212,3 +212,6 @@ fn begun(operation: &Operation) -> PaymentEvent {
         amount: operation.amount,
     }
 }
+
+#[cfg(test)]
+mod tests;

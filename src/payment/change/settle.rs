@@ -153,7 +153,12 @@ impl Rows<'_> {
         }
         let failure = match verdict {
             Verdict::Approved(approval) => {
-                told.push(self.approved(approval));
+                let event = self.approved(approval);
+                if !is_of_kind(approval.approved_as, operation.kind) {
+                    let (from, event) = (payment.status, event.name());
+                    return Err(IllegalEvent { from, event });
+                }
+                told.push(event);
                 None
             }
             Verdict::Declined(decline) => {
@@ -287,6 +292,10 @@ impl Rows<'_> {
         if operation.stray_reference.as_ref() == Some(reference) {
             return Ok(Effect::AlreadyWritten);
         }
+        // One that was not given back yet must not be forgotten over another.
+        if operation.stray_reference.is_some() && operation.stray_reversed_at.is_none() {
+            return Ok(Effect::Refused);
+        }
         let event = match creates {
             true => PaymentEvent::StrayCharge {
                 provider_reference: reference.clone(),
@@ -308,6 +317,16 @@ impl Rows<'_> {
             ..operation.clone()
         };
         self.written(stray, [event])
+    }
+}
+
+/// Whether an operation of that kind can have been approved so.
+fn is_of_kind(approved_as: ApprovedAs, kind: OperationKind) -> bool {
+    match approved_as {
+        ApprovedAs::Authorized => kind == OperationKind::Create,
+        ApprovedAs::Captured => matches!(kind, OperationKind::Create | OperationKind::Capture),
+        ApprovedAs::Voided => kind == OperationKind::Cancel,
+        ApprovedAs::Refunded => kind == OperationKind::Refund,
     }
 }
 

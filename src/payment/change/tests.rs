@@ -1,3 +1,9 @@
+mod ends;
+mod follow_ups;
+mod sequences;
+
+pub(in crate::payment) use follow_ups::new;
+
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
@@ -8,12 +14,12 @@ use crate::payment::{
     Money, Opening, OperationKind, Origin, PaymentStatus, ProviderRoute, Scope,
 };
 
-const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
-const LEASE: Duration = Duration::from_secs(60);
-const OWNER: Owner = Owner([1; 16]);
-const OTHER: Owner = Owner([2; 16]);
+pub(in crate::payment) const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+pub(in crate::payment) const LEASE: Duration = Duration::from_secs(60);
+pub(in crate::payment) const OWNER: Owner = Owner([1; 16]);
+pub(in crate::payment) const OTHER: Owner = Owner([2; 16]);
 
-fn rows() -> (Operation, Payment) {
+pub(in crate::payment) fn rows() -> (Operation, Payment) {
     let request = CreatePayment {
         money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
         payment_method: "pm_card_visa".into(),
@@ -69,7 +75,7 @@ fn by(epoch: i64, change: Change) -> OperationChange {
     }
 }
 
-fn captured(reference: &str) -> Change {
+pub(in crate::payment) fn captured(reference: &str) -> Change {
     let reference = reference.to_owned();
     Change::Settle(Verdict::Approved(Approval {
         approved_as: ApprovedAs::Captured,
@@ -77,7 +83,7 @@ fn captured(reference: &str) -> Change {
     }))
 }
 
-fn declined() -> Change {
+pub(in crate::payment) fn declined() -> Change {
     Change::Settle(Verdict::Declined(Decline {
         code: "insufficient_funds".into(),
         message: "Your card has insufficient funds.".into(),
@@ -87,14 +93,14 @@ fn declined() -> Change {
     }))
 }
 
-fn release() -> Change {
+pub(in crate::payment) fn release() -> Change {
     Change::Release {
         reason: "connect_failed".into(),
         expires_in: Duration::from_secs(86_400),
     }
 }
 
-fn take_over(owner: Owner) -> Change {
+pub(in crate::payment) fn take_over(owner: Owner) -> Change {
     Change::TakeOver {
         owner,
         lease: LEASE,
