@@ -140,7 +140,7 @@ async fn rule_14_concurrent_refunds_never_exceed_the_capture(at: Fixture) {
 /// Who finds no free connection was certainly not written, and may try again.
 fn written<T>(result: Result<T, WriteError>) -> Option<T> {
     match result {
-        Err(WriteError::NotAttempted(_)) => None,
+        Err(WriteError::NotWritten(_)) => None,
         result => Some(result.unwrap()),
     }
 }
