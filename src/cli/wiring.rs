@@ -248,6 +248,7 @@ fn gate(config: &Config) -> GateSettings {
     GateSettings {
         breaker,
         budget: config.retry.settings(),
+        settling: config.retry.settling(),
         limiter: LimiterSettings {
             min: config.limits.provider_calls_min,
             max: config.limits.provider_calls_max,

@@ -18,6 +18,7 @@ impl Config {
         self.check_breaker()?;
         within("retry.budget_percent", self.retry.budget_percent, 0..=100)?;
         within("retry.budget_per_s", self.retry.budget_per_s, 0..=1_000)?;
+        within("retry.settling_per_s", self.retry.settling_per_s, 1..=1_000)?;
         let recovery = &self.recovery;
         let setting = |name: &str| format!("recovery.{name}");
         for (name, value, bounds) in [

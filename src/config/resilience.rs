@@ -45,6 +45,10 @@ pub struct RetryConfig {
     pub budget_percent: u32,
     /// Retries beside those, per second: 0 to 1,000. Default: 1.
     pub budget_per_s: u32,
+    /// Requests that settle what is in doubt by being sent again, per second and provider, beside the
+    /// budget for clients: 1 to 1,000. Default: 10, at which a provider that comes back from an outage
+    /// is not met by all of it at once.
+    pub settling_per_s: u32,
 }
 
 impl Default for BreakerConfig {
@@ -69,6 +73,7 @@ impl Default for RetryConfig {
         Self {
             budget_percent: 10,
             budget_per_s: 1,
+            settling_per_s: 10,
         }
     }
 }
@@ -99,6 +104,14 @@ impl RetryConfig {
             ..BudgetSettings::default()
         }
     }
+
+    pub fn settling(&self) -> BudgetSettings {
+        BudgetSettings {
+            percent: 0,
+            per_s: self.settling_per_s,
+            ..BudgetSettings::default()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,5 +125,6 @@ mod tests {
             BreakerSettings::default()
         );
         assert_eq!(RetryConfig::default().settings(), BudgetSettings::default());
+        assert_eq!(RetryConfig::default().settling().per_s, 10);
     }
 }

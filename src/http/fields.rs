@@ -31,12 +31,6 @@ impl Fields {
         }
     }
 
-    /// Whether there is such a member that was not read yet; one that is null counts as absent.
-    pub(super) fn has(&self, name: &str) -> bool {
-        let member = self.members.get(name);
-        member.is_some_and(|value| *value != StrictJson::Null)
-    }
-
     /// A member; one that is null counts as absent.
     fn take(&mut self, name: &str) -> Option<StrictJson> {
         self.members
@@ -56,15 +50,20 @@ impl Fields {
     }
 
     pub(super) fn required_integer(&mut self, name: &str) -> Option<i64> {
-        if !self.has(name) {
-            self.missing(name);
-            return None;
+        match self.take(name) {
+            None => self.missing(name),
+            Some(value) => return self.integer(name, value),
         }
-        self.optional_integer(name)
+        None
     }
 
     pub(super) fn optional_integer(&mut self, name: &str) -> Option<i64> {
-        match self.take(name)? {
+        let value = self.take(name)?;
+        self.integer(name, value)
+    }
+
+    fn integer(&mut self, name: &str, value: StrictJson) -> Option<i64> {
+        match value {
             StrictJson::Number(number) if number.is_i64() => return number.as_i64(),
             StrictJson::Number(_) => {
                 self.error(name, "must be an integer, without a fraction or exponent");

@@ -13,7 +13,7 @@ struct Refunds {
     has_more: bool,
 }
 
-/// So many refunds of a payment are listed, the newest ones.
+/// So many refunds of a payment are listed, the newest ones. With as many, there may be more.
 const LISTED_MAX: usize = 100;
 
 pub(super) async fn list_refunds(

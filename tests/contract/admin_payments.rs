@@ -207,6 +207,13 @@ async fn rule_15_succeeded_needs_the_reference_of_this_very_payment(backend: Bac
 
 async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
     let world = impatient(backend, patient()).await;
+    // So many attempts that hang would open it, and the operator's questions would wait for it.
+    let breaker = world
+        .request(Method::PUT, "/admin/providers/stripe/breaker")
+        .bearer_auth(ADMIN_KEY)
+        .header("content-type", "application/json")
+        .body(r#"{"state":"disabled"}"#);
+    send(breaker).await.expect(200);
     let payment = succeeded(&world, "k", 900).await;
     world
         .inject(FaultRule::new(FaultKind::HangBefore).on(&[CallClass::Refund]))

@@ -1,6 +1,8 @@
 //! The provider is dead for a while: quick refusals, few probes, and the same keys succeed afterwards.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use futures_util::future::join_all;
 use oncepay::sandbox::{FaultKind, FaultRule};

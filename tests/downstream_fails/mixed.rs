@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use oncepay::sandbox::{FaultKind, FaultPlan, FaultRule};
 
-use super::{charges_of, order, quick_world, until_definite};
-use crate::harness::{Backend, on_both_stores};
+use super::{charges_of, order, quick_recovery, until_definite};
+use crate::harness::{Backend, ProviderKnobs, World, on_both_stores};
 
 const PAYMENTS: usize = 2_000;
 const CLIENTS: usize = 64;
@@ -16,7 +16,13 @@ on_both_stores! {
 }
 
 async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backend: Backend) {
-    let world = quick_world(backend).await;
+    let mut knobs = quick_recovery();
+    // Half of all calls fail: the breaker would turn the test into one of patience.
+    knobs.0.extend([
+        ("ONCEPAY_BREAKER__FAILURE_RATE_PERCENT", "100".into()),
+        ("ONCEPAY_BREAKER__CONSECUTIVE_FAILURES_MAX", "1000".into()),
+    ]);
+    let world = World::start_at(backend, knobs, vec![ProviderKnobs::named("main")]).await;
     world
         .inject(FaultPlan::rules([
             FaultRule::new(FaultKind::RefuseConnection).rate(0.1),

@@ -21,6 +21,9 @@ pub(crate) fn quick_recovery() -> Knobs {
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "2".into()),
         ("ONCEPAY_LIMITS__DEADLINE_MS", "3000".into()),
         ("ONCEPAY_LIMITS__LEASE_S", "14".into()),
+        ("ONCEPAY_RETRY__BUDGET_PERCENT", "100".into()),
+        ("ONCEPAY_RETRY__BUDGET_PER_S", "1000".into()),
+        ("ONCEPAY_RETRY__SETTLING_PER_S", "1000".into()),
         ("ONCEPAY_BREAKER__OPEN_S", "1".into()),
         ("ONCEPAY_BREAKER__OPEN_MAX_S", "2".into()),
     ])
@@ -90,13 +93,17 @@ pub(crate) async fn settled_by_itself(world: &World, key: &str) -> Value {
 /// Sends the same request again and again, as a good client does, until it has a definite answer.
 pub(crate) async fn until_definite(mut again: impl AsyncFnMut() -> Option<Answer>) -> Answer {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
+    let mut seen = Vec::new();
     loop {
-        if let Some(answer) = again().await
+        let answer = again().await;
+        seen.push(answer.as_ref().map(|answer| answer.status));
+        if let Some(answer) = answer
             && !matches!(answer.status, 202 | 409 | 429 | 500..)
         {
             return answer;
         }
-        assert!(tokio::time::Instant::now() < deadline, "no definite answer");
+        let in_time = tokio::time::Instant::now() < deadline;
+        assert!(in_time, "no definite answer: {seen:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const API_KEY: &str = "op_test_0123456789abcdefghijklmnopqrstuvwxyz";
 pub(crate) const ADMIN_KEY: &str = "op_admin_0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Settings of a server beside those that every test has: names and values of its environment, and
-/// of its provider where the name begins with `provider.`, as in `provider.attempt_timeout_ms`.
+/// Settings of a server beside those that every test has: names and values of its environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Knobs(pub(crate) Vec<(&'static str, String)>);
 

@@ -126,7 +126,7 @@ async fn rule_14_concurrent_refunds_never_exceed_the_capture(at: Fixture) {
     let given_back: i64 = given_back.into_iter().sum();
     let payment = at.payment(paid.payment.id).await;
     assert_eq!(payment.amount_refunded, given_back);
-    assert!(given_back <= 4_200 && given_back >= 2_800, "{given_back}");
+    assert!((2_800..=4_200).contains(&given_back), "{given_back}");
     assert_eq!(payment.refund_reserved, 0);
     let rest = 4_200 - given_back;
     if rest > 0 {

@@ -94,7 +94,7 @@ impl<'a> Attempts<'a> {
         if self.reference().is_none() {
             if !self.sent && !self.job.in_doubt {
                 shared.gate.first_call(now);
-            } else if !shared.gate.may_send_again(now) {
+            } else if !shared.gate.may_send_again(self.job.purpose, now) {
                 return Err(withheld("the retry budget is spent"));
             }
             self.sent = true;

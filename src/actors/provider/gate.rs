@@ -21,11 +21,29 @@ use crate::{
 };
 
 /// The numbers of every provider's gate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateSettings {
     pub breaker: BreakerSettings,
+    /// Of what is sent again for clients.
     pub budget: BudgetSettings,
+    /// Of what is sent again to settle operations in doubt.
+    pub settling: BudgetSettings,
     pub limiter: LimiterSettings,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            breaker: BreakerSettings::default(),
+            budget: BudgetSettings::default(),
+            settling: BudgetSettings {
+                percent: 0,
+                per_s: 10,
+                ..BudgetSettings::default()
+            },
+            limiter: LimiterSettings::default(),
+        }
+    }
 }
 
 pub(crate) struct Gate {
@@ -33,6 +51,7 @@ pub(crate) struct Gate {
     breaker: Breaker,
     limiter: Limiter,
     budget: RetryBudget,
+    settling: RetryBudget,
     environment: Environment,
     series: GateSeries,
     feed: BreakerFeed,
@@ -54,6 +73,7 @@ impl Gate {
             breaker: Breaker::new(settings.breaker, now),
             limiter: Limiter::new(settings.limiter),
             budget: RetryBudget::new(settings.budget, now),
+            settling: RetryBudget::new(settings.settling, now),
             environment,
             series: metrics.provider.gate(provider),
             feed,
@@ -111,8 +131,12 @@ impl Gate {
     }
 
     /// Whether a request may be sent once more; if so, it has been paid for.
-    pub(super) fn may_send_again(&self, now: Instant) -> bool {
-        let paid = self.budget.withdraw(now);
+    pub(super) fn may_send_again(&self, purpose: Purpose, now: Instant) -> bool {
+        let budget = match purpose {
+            Purpose::Client => &self.budget,
+            Purpose::Settling => &self.settling,
+        };
+        let paid = budget.withdraw(now);
         if paid {
             self.series.retries.inc();
         }

@@ -380,7 +380,13 @@ async fn a_question_costs_no_retry() {
     let bench = Bench::new(one_retry(), script);
     assert_eq!(bench.run(bench.job(false)).await, approved());
     assert_eq!(bench.sent(), 4);
-    assert!(bench.shared.gate.may_send_again(Instant::now()), "unspent");
+    assert!(
+        bench
+            .shared
+            .gate
+            .may_send_again(Purpose::Client, Instant::now()),
+        "unspent"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,9 +70,9 @@ fn resolution(fields: &mut Fields) -> Option<Resolution> {
             Some(Resolution::Succeeded { reference })
         }
         "failed" => {
-            if fields.has("provider_reference") {
+            let reference = fields.optional_text("provider_reference", REFERENCE_MAX);
+            if reference.is_some() {
                 let detail = "must be left out: what failed left nothing at the provider";
-                drop(fields.optional_text("provider_reference", REFERENCE_MAX));
                 fields.error("provider_reference", detail);
             }
             Some(Resolution::Failed)
