@@ -195,9 +195,12 @@ struct Slot {
 }
 
 impl Drop for Slot {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an actor between two lives has no queue to pump"
+    )]
     fn drop(&mut self) {
         drop(self.permit.take());
-        // An actor between two lives has no queue to pump.
         if let Some(actor) = self.living.get() {
             actor.addr().do_send(Pump);
         }
