@@ -18,6 +18,10 @@
 
 #![forbid(unsafe_code)]
 
+// So that unit tests can share what the suites have.
+#[cfg(test)]
+extern crate self as oncepay;
+
 pub mod actors;
 pub mod api_key;
 pub mod cli;

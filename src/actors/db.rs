@@ -9,12 +9,12 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message};
 use futures_util::future::BoxFuture;
 use tokio::{
     runtime,
@@ -28,7 +28,10 @@ use crate::{
     telemetry::{BatchKind, Metrics},
 };
 
-use super::Supervised;
+use super::{
+    GiveUp, Supervised,
+    supervisor::{ArbiterGone, supervise},
+};
 
 /// Batches of one kind that may be on their way at once: while one commits, another is prepared.
 const BATCHES_IN_FLIGHT_MAX: usize = 2;
@@ -55,6 +58,8 @@ pub(crate) struct DbShared {
     begin_slots: Arc<Semaphore>,
     follow_up_slots: Arc<Semaphore>,
     change_slots: Arc<Semaphore>,
+    /// The actor, whichever incarnation of it lives: who frees a slot wakes that one.
+    living: Arc<OnceLock<Supervised<DbActor>>>,
 }
 
 impl DbShared {
@@ -75,6 +80,7 @@ impl DbShared {
             begin_slots: slots(),
             follow_up_slots: slots(),
             change_slots: slots(),
+            living: Arc::default(),
         }
     }
 }
@@ -132,22 +138,18 @@ impl DbActor {
     }
 
     /// Sends off every batch that may go. Changes first: they end what begins only start.
-    fn pump(&mut self, context: &Context<Self>) {
+    fn pump(&mut self) {
         let rows_max = self.shared.rows_max;
         while let Some(batch) = self.changes.take(rows_max) {
-            self.write(self.changes.kind, batch, context, |store, rows| {
-                store.change(rows)
-            });
+            self.write(self.changes.kind, batch, |store, rows| store.change(rows));
         }
         while let Some(batch) = self.follow_ups.take(rows_max) {
-            self.write(self.follow_ups.kind, batch, context, |store, rows| {
+            self.write(self.follow_ups.kind, batch, |store, rows| {
                 store.begin_follow_ups(rows)
             });
         }
         while let Some(batch) = self.begins.take(rows_max) {
-            self.write(self.begins.kind, batch, context, |store, rows| {
-                store.begin(rows)
-            });
+            self.write(self.begins.kind, batch, |store, rows| store.begin(rows));
         }
     }
 
@@ -155,15 +157,18 @@ impl DbActor {
         &self,
         kind: BatchKind,
         (slot, batch): (OwnedSemaphorePermit, Vec<Write<W, A>>),
-        context: &Context<Self>,
         write: fn(&dyn Store, Vec<W>) -> Results<'_, A>,
     ) {
         let (store, metrics) = (
             Arc::clone(&self.shared.store),
             Arc::clone(&self.shared.metrics),
         );
-        let this = context.address();
+        let slot = Slot {
+            permit: Some(slot),
+            living: Arc::clone(&self.shared.living),
+        };
         self.shared.tasks.spawn(async move {
+            let _slot = slot;
             let started = Instant::now();
             let (rows, replies): (Vec<W>, Vec<Reply<A>>) = batch
                 .into_iter()
@@ -179,10 +184,26 @@ impl DbActor {
                 // A driver that no longer listens reads the row when it comes back.
                 drop(reply.send(result));
             }
-            drop(slot);
-            // An actor that is gone has no queue to pump.
-            let _closed = this.send(Pump).await;
         });
+    }
+}
+
+/// The place of a batch that is on its way. When it ends, in whichever way, the next may go.
+struct Slot {
+    permit: Option<OwnedSemaphorePermit>,
+    living: Arc<OnceLock<Supervised<DbActor>>>,
+}
+
+impl Drop for Slot {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an actor between two lives has no queue to pump"
+    )]
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        if let Some(actor) = self.living.get() {
+            actor.addr().do_send(Pump);
+        }
     }
 }
 
@@ -205,8 +226,8 @@ struct Pump;
 impl Handler<Pump> for DbActor {
     type Result = ();
 
-    fn handle(&mut self, _: Pump, context: &mut Self::Context) {
-        self.pump(context);
+    fn handle(&mut self, _: Pump, _: &mut Self::Context) {
+        self.pump();
     }
 }
 
@@ -241,12 +262,12 @@ impl Claim {
 impl Handler<Write<NewOperation>> for DbActor {
     type Result = Result<(), QueueFull>;
 
-    fn handle(&mut self, begin: Write<NewOperation>, context: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, begin: Write<NewOperation>, _: &mut Context<Self>) -> Self::Result {
         if self.begins.is_full(self.shared.begins_waiting_max) {
             return Err(QueueFull);
         }
         self.begins.waiting.push_back(begin);
-        self.pump(context);
+        self.pump();
         Ok(())
     }
 }
@@ -254,16 +275,12 @@ impl Handler<Write<NewOperation>> for DbActor {
 impl Handler<Write<NewFollowUp, Begun>> for DbActor {
     type Result = Result<(), QueueFull>;
 
-    fn handle(
-        &mut self,
-        begin: Write<NewFollowUp, Begun>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
+    fn handle(&mut self, begin: Write<NewFollowUp, Begun>, _: &mut Context<Self>) -> Self::Result {
         if self.follow_ups.is_full(self.shared.begins_waiting_max) {
             return Err(QueueFull);
         }
         self.follow_ups.waiting.push_back(begin);
-        self.pump(context);
+        self.pump();
         Ok(())
     }
 }
@@ -271,13 +288,9 @@ impl Handler<Write<NewFollowUp, Begun>> for DbActor {
 impl Handler<Write<OperationChange>> for DbActor {
     type Result = Result<(), QueueFull>;
 
-    fn handle(
-        &mut self,
-        change: Write<OperationChange>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
+    fn handle(&mut self, change: Write<OperationChange>, _: &mut Context<Self>) -> Self::Result {
         self.changes.waiting.push_back(change);
-        self.pump(context);
+        self.pump();
         Ok(())
     }
 }
@@ -294,8 +307,18 @@ pub(crate) enum NotBegun {
 pub(crate) struct Db(Supervised<DbActor>);
 
 impl Db {
-    pub(crate) fn new(actor: Supervised<DbActor>) -> Self {
-        Self(actor)
+    /// Starts the actor, and starts it again whenever it ends.
+    pub(crate) async fn start(
+        shared: DbShared,
+        arbiter: ArbiterHandle,
+        watcher: Arc<dyn GiveUp>,
+    ) -> Result<Self, ArbiterGone> {
+        let living = Arc::clone(&shared.living);
+        let factory = move || DbActor::new(shared.clone());
+        let actor = supervise("db", arbiter, watcher, factory).await?;
+        // It is set once, since these are started once.
+        let actor = living.get_or_init(|| actor);
+        Ok(Self(actor.clone()))
     }
 
     /// Records an intent. One that is not with the store at `begin_by` is taken back.
@@ -377,8 +400,11 @@ where
 fn lost(unclaimed: bool) -> WriteError {
     let reason = "the writer was lost before it answered".to_owned();
     if unclaimed {
-        WriteError::NotAttempted(reason)
+        WriteError::NotWritten(reason)
     } else {
         WriteError::Unknown(reason)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,7 +248,7 @@ fn refusal(error: NotBegun) -> Refusal {
         NotBegun::Store(error) => error,
     };
     match error {
-        WriteError::NotAttempted(reason) => {
+        WriteError::NotWritten(reason) => {
             warn!(reason, "an intent was not recorded");
             Refusal::StoreUnavailable
         }

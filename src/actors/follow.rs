@@ -46,7 +46,7 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
                 Ok(taken) if taken.applied => return Followed::TakenOver(Box::new(taken), asked),
                 Ok(other) => standing = other, // Another driver was faster.
                 Err(error) => {
-                    unknown |= !matches!(error, WriteError::NotAttempted(_));
+                    unknown |= !matches!(error, WriteError::NotWritten(_));
                     warn!(operation = %standing.operation.id, %error, "no take-over");
                 }
             }

@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     GiveUp, Payments, RecoverySettings, Supervised,
-    db::{Db, DbActor, DbShared},
+    db::{Db, DbShared},
     front_door::FrontDoor,
     key_router::KeyRouter,
     provider::{BreakerFeed, Gate, GateSettings, ProviderActor, ProviderHandle, ProviderShared},
@@ -199,10 +199,7 @@ impl ActorSystem {
             tasks.clone(),
             Arc::clone(&metrics),
         );
-        let db = supervise("db", arbiters.next(), Arc::clone(&watcher), move || {
-            DbActor::new(shared.clone())
-        });
-        let db = Db::new(db.await?);
+        let db = Db::start(shared, arbiters.next(), Arc::clone(&watcher)).await?;
 
         let feed = BreakerFeed::new();
         let mut routes = BTreeMap::new();

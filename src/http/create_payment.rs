@@ -23,6 +23,8 @@ const METADATA: TextsBounds = TextsBounds {
     members_max: 50,
     name_characters_max: 40,
     value_characters_max: 500,
+    // What the database takes, and, percent-encoded for the provider, still does.
+    json_bytes_max: 65_536,
 };
 
 pub(super) async fn create_payment(

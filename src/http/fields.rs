@@ -140,6 +140,18 @@ impl Fields {
                 }),
             }
         }
+        // A map of texts is always JSON.
+        let json = serde_json::to_string(&texts).unwrap_or_default();
+        if json.len() > bounds.json_bytes_max {
+            self.error(
+                name,
+                format!(
+                    "must have at most {} bytes as JSON, and has {}",
+                    bounds.json_bytes_max,
+                    json.len()
+                ),
+            );
+        }
         texts
     }
 
@@ -161,6 +173,8 @@ pub(super) struct TextsBounds {
     pub(super) members_max: usize,
     pub(super) name_characters_max: usize,
     pub(super) value_characters_max: usize,
+    /// The whole object, written as JSON without spaces.
+    pub(super) json_bytes_max: usize,
 }
 
 fn text(value: StrictJson, characters_max: usize) -> Result<String, String> {

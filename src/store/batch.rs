@@ -1,7 +1,7 @@
 //! How a batch of writes is run to its end: again after a conflict, in halves after a refused row,
 //! and again on a fresh connection when a commit's fate is unknown. Start reading at [`run`].
 //!
-//! **Invariant:** `Rejected` and `NotAttempted` are answered only when certainly nothing was written.
+//! **Invariant:** `Rejected` and `NotWritten` are answered only when certainly nothing was written.
 //! **Invariant:** no two writes of one transaction concern the same operation or payment.
 
 use std::{collections::HashSet, hash::Hash, ops::Range, time::Duration};
@@ -62,30 +62,85 @@ where
 {
     tracing::debug!(size = batch.len(), "writing a batch");
     let mut results = Vec::with_capacity(batch.len());
+    let mut course = Course::default();
     for wave in waves(batch, subjects) {
         // Later ranges first, so that the next one is at the end.
         let mut ranges = vec![wave];
         while let Some(range) = ranges.pop() {
             let items = batch.get(range.clone()).unwrap_or_default();
-            match persist(writer, environment, items).await {
+            let halves = [
+                range.start + items.len() / 2..range.end,
+                range.start..range.start + items.len() / 2,
+            ];
+            let error = match course.persist(writer, environment, items).await {
                 Ok(written) => {
                     results.extend(written.into_iter().map(|one| one.map_err(rejected)));
+                    continue;
                 }
-                Err(Persisted::InDoubt(error)) => {
-                    results.extend(items.iter().map(|_| Err(error.clone())));
+                Err(Persisted::SplitUp(_)) if items.len() > 1 => {
+                    ranges.extend(halves);
+                    continue;
                 }
-                Err(Persisted::Refused(reason)) if items.len() <= 1 => {
-                    results.extend(items.iter().map(|_| Err(rejected(reason.clone()))));
-                }
-                Err(Persisted::Refused(_)) => {
-                    let middle = range.start + items.len() / 2;
-                    ranges.push(middle..range.end);
-                    ranges.push(range.start..middle);
-                }
-            }
+                Err(Persisted::SplitUp(error) | Persisted::Ended(error)) => error,
+            };
+            results.extend(items.iter().map(|_| Err(error.clone())));
         }
     }
     results
+}
+
+/// What was learned while the parts of a batch were written.
+#[derive(Default)]
+struct Course {
+    /// A lone write was rolled back again and again: perhaps its own fault, perhaps not.
+    suspect: bool,
+    /// Why nothing more is tried: it is not the rows that the database cannot take.
+    hopeless: Option<String>,
+    /// A part of the batch was rolled back again and again, so that its halves are tried less.
+    is_splitting: bool,
+}
+
+impl Course {
+    async fn persist<T, W: Writer<T>>(
+        &mut self,
+        writer: &W,
+        environment: &Environment,
+        items: &[T],
+    ) -> Result<Written<W::Answer>, Persisted> {
+        if let Some(reason) = &self.hopeless {
+            return Err(Persisted::Ended(WriteError::NotWritten(reason.clone())));
+        }
+        let tries_max = if self.is_splitting { 1 } else { TRIES_MAX };
+        match persist(writer, environment, items, tries_max).await {
+            Ok(written) => {
+                self.suspect = false;
+                Ok(written)
+            }
+            Err(Failed::InDoubt(error)) => Err(Persisted::Ended(error)),
+            Err(Failed::Refused(reason)) if items.len() <= 1 => {
+                Err(Persisted::Ended(rejected(reason)))
+            }
+            Err(Failed::Refused(reason)) => Err(Persisted::SplitUp(WriteError::NotWritten(reason))),
+            Err(Failed::RolledBack { reason, slow }) => {
+                // A row at fault leaves its neighbours alone; a full disk does not. And what is
+                // slow waits for a lock or a disk: halves of it would wait as long.
+                if slow || self.suspect {
+                    self.hopeless = Some(reason.clone());
+                    return Err(Persisted::Ended(WriteError::NotWritten(reason)));
+                }
+                self.is_splitting = true;
+                self.suspect = items.len() <= 1;
+                Err(Persisted::SplitUp(WriteError::NotWritten(reason)))
+            }
+        }
+    }
+}
+
+/// Why a part of a batch was not written.
+enum Persisted {
+    /// A part of it may do better; a lone write has this error.
+    SplitUp(WriteError),
+    Ended(WriteError),
 }
 
 fn rejected(reason: String) -> WriteError {
@@ -117,9 +172,11 @@ where
 }
 
 /// Why a transaction is not tried again as it is.
-enum Persisted {
-    /// It was rolled back each time: a part of it may do better.
+enum Failed {
+    /// The database refuses one of its rows.
     Refused(String),
+    /// It was rolled back each time.
+    RolledBack { reason: String, slow: bool },
     /// Its fate is the error's to tell.
     InDoubt(WriteError),
 }
@@ -128,7 +185,8 @@ async fn persist<T, W: Writer<T>>(
     writer: &W,
     environment: &Environment,
     items: &[T],
-) -> Result<Written<W::Answer>, Persisted> {
+    tries_max: u32,
+) -> Result<Written<W::Answer>, Failed> {
     let give_up_at = Instant::now() + TRYING_MAX;
     let mut doubt: Option<String> = None;
     let mut tries = 0;
@@ -146,9 +204,9 @@ async fn persist<T, W: Writer<T>>(
         );
         let rolled_back = match failure {
             // Had an earlier try been committed, this one would have found its own rows.
-            Failure::RowRefused(reason) => return Err(Persisted::Refused(reason)),
+            Failure::RowRefused(reason) => return Err(Failed::Refused(reason)),
             Failure::NotReached(reason) if doubt.is_none() => {
-                return Err(Persisted::InDoubt(WriteError::NotAttempted(reason)));
+                return Err(Failed::InDoubt(WriteError::NotWritten(reason)));
             }
             Failure::NotReached(_) => None,
             Failure::RolledBack(reason) => Some(reason),
@@ -157,13 +215,15 @@ async fn persist<T, W: Writer<T>>(
                 None
             }
         };
-        // What is rolled back slowly waits for a lock or a disk: halves of it would wait as long.
         let slow = Instant::now() >= give_up_at;
-        if tries >= TRIES_MAX || slow {
+        let unknown_may_be_tried_again = doubt.is_some() && tries < TRIES_MAX;
+        if slow || (tries >= tries_max && !unknown_may_be_tried_again) {
             return Err(match (doubt, rolled_back) {
-                (Some(reason), _) => Persisted::InDoubt(WriteError::Unknown(reason)),
-                (None, Some(reason)) if slow => Persisted::InDoubt(WriteError::Unknown(reason)),
-                (None, reason) => Persisted::Refused(reason.unwrap_or_default()),
+                (Some(reason), _) => Failed::InDoubt(WriteError::Unknown(reason)),
+                (None, reason) => Failed::RolledBack {
+                    reason: reason.unwrap_or_default(),
+                    slow,
+                },
             });
         }
         tokio::time::sleep(BACKOFF.wait(tries, environment.random_fraction())).await;
@@ -253,7 +313,7 @@ mod tests {
     async fn rule_18_only_what_was_never_handed_over_is_not_attempted() {
         let unreached = || Failure::NotReached(text());
         let (results, tries) = after(vec![unreached()], &[1, 2]).await;
-        assert_eq!(results, vec![Err(WriteError::NotAttempted(text())); 2]);
+        assert_eq!(results, vec![Err(WriteError::NotWritten(text())); 2]);
         assert_eq!(tries, [2]);
 
         let unknown = || Failure::Unknown(text());
@@ -268,11 +328,61 @@ mod tests {
         assert_eq!((results, tries), (vec![Ok(1), Ok(2)], vec![2, 2]));
     }
 
+    /// A database that takes nothing, or nothing that touches `poison`.
+    struct Sick {
+        poison: Option<i32>,
+        tries: Mutex<usize>,
+    }
+
+    impl Writer<i32> for Sick {
+        type Answer = i32;
+
+        async fn write(&self, items: &[i32]) -> Result<Written<i32>, Failure> {
+            *self.tries.lock().unwrap() += 1;
+            match self.poison {
+                Some(poison) if !items.contains(&poison) => {
+                    Ok(items.iter().map(|item| Ok(*item)).collect())
+                }
+                _ => Err(Failure::RolledBack(text())),
+            }
+        }
+    }
+
+    async fn on_a_sick_one(poison: Option<i32>) -> (Vec<Result<i32, WriteError>>, usize) {
+        let tries = Mutex::new(0);
+        let writer = Sick { poison, tries };
+        let mut environment = Environment::of_the_machine();
+        environment.randomness = Arc::new(Zeros);
+        let batch: Vec<_> = (0..512).collect();
+        let results = run(&writer, &environment, &batch, |item| [*item]).await;
+        (results, writer.tries.into_inner().unwrap())
+    }
+
     #[tokio::test]
-    async fn a_row_that_is_rolled_back_again_and_again_is_rejected() {
+    async fn rule_18_what_was_only_ever_rolled_back_was_certainly_not_written() {
         let failures = vec![Failure::RolledBack(text()); TRIES_MAX as usize];
         let (results, tries) = after(failures, &[1]).await;
-        assert_eq!(results, [Err(WriteError::Rejected(text()))]);
+        assert_eq!(results, [Err(WriteError::NotWritten(text()))]);
         assert_eq!(tries, [1, 1, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn rule_16_a_full_disk_does_not_split_a_batch_to_its_rows() {
+        let (results, tries) = on_a_sick_one(None).await;
+        assert_eq!(results, vec![Err(WriteError::NotWritten(text())); 512]);
+        assert!(tries <= 16, "{tries} transactions");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_rolls_its_batch_back_leaves_its_neighbours_alone() {
+        for poison in [0, 1, 255, 300, 511] {
+            let (results, _) = on_a_sick_one(Some(poison)).await;
+            for (item, result) in (0..).zip(results) {
+                match item == poison {
+                    true => assert_eq!(result, Err(WriteError::NotWritten(text()))),
+                    false => assert_eq!(result, Ok(item)),
+                }
+            }
+        }
     }
 }

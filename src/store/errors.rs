@@ -56,10 +56,17 @@ pub(super) fn failure(error: &Error, rolled_back: bool) -> Failure {
         Error::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _) => {
             Failure::Unknown(reason)
         }
-        // Diesel keeps no SQLSTATE: a deadlock looks like a value that is too long.
+        // Diesel keeps no SQLSTATE: a deadlock looks like a full disk.
         _ if rolled_back => Failure::RolledBack(reason),
         _ => Failure::Unknown(reason),
     }
+}
+
+/// The error of a row that holds what PostgreSQL's texts cannot: it has no name for this in what
+/// diesel tells, and would be taken for a database that cannot write.
+pub(super) fn unwritable_text() -> Error {
+    let reason = "a text holds the character U+0000".to_owned();
+    Error::DatabaseError(Kind::CheckViolation, Box::new(reason))
 }
 
 /// The error of the transaction that migrations stand in.
@@ -86,8 +93,8 @@ impl From<Error> for WriteError {
     fn from(error: Error) -> Self {
         match failure(&error, false) {
             Failure::RowRefused(reason) => Self::Rejected(reason),
-            Failure::NotReached(reason) => Self::NotAttempted(reason),
-            Failure::RolledBack(reason) | Failure::Unknown(reason) => Self::Unknown(reason),
+            Failure::NotReached(reason) | Failure::RolledBack(reason) => Self::NotWritten(reason),
+            Failure::Unknown(reason) => Self::Unknown(reason),
         }
     }
 }

@@ -139,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
         id: PaymentId,
     ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, ReadError>>;
 
-    /// Whether the store answers, within two seconds.
+    /// Whether the store answers, within two seconds, and no write has been without an answer for
+    /// long.
     fn ping(&self) -> BoxFuture<'_, Result<(), ReadError>>;
 
     /// Providers that unsettled operations (open or released) are bound to, with how many each.
@@ -235,9 +236,10 @@ pub struct Doubts {
 /// Why a write did not come back with a standing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// It was never handed to a connection: certainly nothing was written, and nothing will be.
-    #[error("the store was not reached: {0}")]
-    NotAttempted(String),
+    /// It was never handed to a connection, or was undone each time that it was: certainly nothing
+    /// was written, and nothing will be. Another time may do better.
+    #[error("the store could not write: {0}")]
+    NotWritten(String),
     /// It may have been written.
     #[error("the store did not say whether it wrote: {0}")]
     Unknown(String),

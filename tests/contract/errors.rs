@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, API_KEY, Backend, World, eur, send};
+use crate::harness::{ADMIN_KEY, API_KEY, Backend, Knobs, World, eur, send};
 
 /// A world on SQLite: what is refused here never gets as far as a store.
 async fn world() -> World {
@@ -73,6 +73,31 @@ async fn rule_22_a_body_with_wrong_fields_names_each_of_them_and_spends_no_key()
 
     world.pay("never-spent", &eur(1)).await.expect(201);
     assert_eq!(world.charges(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_the_database_would_not_take_is_refused_by_name() {
+    let large = Knobs(vec![("ONCEPAY_LIMITS__BODY_BYTES_MAX", "1048576".into())]);
+    let world = World::start_with(Backend::Postgres, large).await;
+    let mut request = eur(1);
+    // A control character is one character, and six bytes as JSON.
+    let filled = |value: &str| -> Value {
+        let member = |n: i32| (n.to_string(), json!(value.repeat(500)));
+        Value::Object((0..50).map(member).collect())
+    };
+    request["metadata"] = filled("\u{1}");
+
+    let refused = world.pay("k", &request).await;
+
+    let problem = refused.expect_problem(422, "validation_failed");
+    let error = &problem["errors"][0];
+    assert_eq!(error["pointer"], "/metadata");
+    assert!(
+        error["detail"].as_str().unwrap().contains("65536 bytes"),
+        "{error}"
+    );
+    request["metadata"] = filled("é");
+    world.pay("k", &request).await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -205,7 +205,7 @@ impl ModelStore {
         let fault = self.rows.lock().unwrap().faults.pop_front();
         match &fault {
             Some(Fault::NotAttempted) => {
-                return vec![Err(WriteError::NotAttempted("down".into())); rows];
+                return vec![Err(WriteError::NotWritten("down".into())); rows];
             }
             Some(Fault::Stalls(notice)) => notice.notified().await,
             Some(Fault::Panics) => panic!("a test's fault"),

@@ -35,7 +35,7 @@ async fn rule_18_a_store_whose_server_is_down_attempts_nothing() {
 
     for result in results {
         assert!(
-            matches!(result, Err(WriteError::NotAttempted(_))),
+            matches!(result, Err(WriteError::NotWritten(_))),
             "{result:?}"
         );
     }
@@ -96,7 +96,7 @@ async fn rule_18_a_server_that_dies_in_a_commit_makes_no_liar_of_the_store() {
                 assert!(standing.applied);
                 assert_eq!(found.unwrap().operation.id, intent.operation.id);
             }
-            Err(WriteError::NotAttempted(_)) => {
+            Err(WriteError::NotWritten(_)) => {
                 count[1] += 1;
                 assert_eq!(found, None);
             }

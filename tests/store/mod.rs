@@ -15,4 +15,5 @@ mod listing;
 mod migrations;
 mod opening;
 mod refusals;
+mod sick;
 mod upgrade;

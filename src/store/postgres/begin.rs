@@ -11,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{
     Writing,
     reads::{self, Found, found},
-    statement::{CLOCK, Statement, listed, unnest},
+    statement::{CLOCK, Statement, check, listed, unnest},
 };
 use crate::{
     payment::{NewOperation, Standing, Timestamp},
@@ -118,6 +118,7 @@ async fn insert(
     ));
     columns.extend(PaymentRow::columns(&payments));
     columns.extend(EventRow::columns(&events));
+    check(&columns)?;
     Statement::<Begin, (Text, BigInt, BigInt, BigInt, BigInt)>::new(&BEGIN, columns)
         .load(connection)
         .await
@@ -129,7 +130,7 @@ async fn answers(
     connection: &mut AsyncPgConnection,
     items: &[NewOperation],
     begun: Vec<BegunRow>,
-) -> Result<Written, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Written, Error> {
     let begun: BTreeMap<String, _> = (begun.into_iter())
         .map(|(id, lease, sent, recovery, now)| (id, (lease, sent, recovery, now)))
         .collect();
@@ -158,18 +159,17 @@ async fn answers(
                 now: Timestamp::from_micros(*now),
             })
         }
-        None => {
-            let (ours, row) = (
-                &item.operation,
-                standing.get(&Found::key_of(&item.operation)),
-            );
-            let row = row.ok_or("the key is taken, and nobody has it")?.clone();
-            let mut standing = row.standing()?;
-            // Who finds himself has won, and was not told so.
-            standing.applied =
-                standing.operation.id == ours.id && standing.operation.owner == ours.owner;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(standing)
-        }
+        None => lost_to(standing.get(&Found::key_of(&item.operation)), item),
     };
-    items.iter().map(|item| answer(item).map(Ok)).collect()
+    Ok(items.iter().map(answer).collect())
+}
+
+/// What stands in place of an intent that lost its key; the error is of this intent alone.
+fn lost_to(row: Option<&Found>, item: &NewOperation) -> Result<Standing, String> {
+    let row = row.ok_or("the key is taken, and nobody has it")?;
+    let mut standing = row.clone().standing()?;
+    // Who finds himself has won, and was not told so.
+    let ours = &item.operation;
+    standing.applied = standing.operation.id == ours.id && standing.operation.owner == ours.owner;
+    Ok(standing)
 }

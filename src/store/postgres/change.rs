@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::{
     Writing,
-    statement::{CLOCK, SqlOf, Statement, assigned, listed, unnest},
+    statement::{CLOCK, SqlOf, Statement, assigned, check, listed, unnest},
 };
 use crate::{
     payment::{OperationChange, Standing, Timestamp},
@@ -128,6 +128,7 @@ pub(super) async fn write(
     let mut columns = OperationRow::columns(&decision.operations);
     columns.extend(PaymentRow::columns(&decision.payments));
     columns.extend(EventRow::columns(&decision.events));
+    check(&columns)?;
     let written: (i64, i64, i64) =
         Statement::<Write, (BigInt, BigInt, BigInt)>::new(&WRITE, columns)
             .get_result(connection)

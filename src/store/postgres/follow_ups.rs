@@ -9,7 +9,7 @@ use super::{
     Writing,
     change::{lock_payments, texts, write},
     reads::{Found, found, unsettled_ids},
-    statement::{SqlOf, Statement, listed, unnest},
+    statement::{SqlOf, Statement, check, listed, unnest},
 };
 use crate::{
     payment::{Admitted, Begun, NewFollowUp, Operation, Payment, PaymentId, Standing, Timestamp},
@@ -193,7 +193,9 @@ async fn insert(
     let rows: Vec<_> = (admitted.iter())
         .map(|one| OperationRow::from(&one.operation))
         .collect();
-    Statement::<Insert, Text>::new(&INSERT, OperationRow::columns(&rows))
+    let columns = OperationRow::columns(&rows);
+    check(&columns)?;
+    Statement::<Insert, Text>::new(&INSERT, columns)
         .load(connection)
         .await
 }

@@ -13,11 +13,17 @@ mod reads;
 mod statement;
 mod unsettled;
 
-use std::{hash::Hash, sync::Arc, time::Duration};
+use std::{
+    hash::Hash,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
-use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 pub(super) use pool::connect_to_migrate;
 
@@ -29,7 +35,8 @@ use super::{
     decide,
     errors::failure,
     follow_ups::subjects as follow_up_subjects,
-    pending_migrations, tasks,
+    pending_migrations,
+    tasks::{self, Tasks},
 };
 use crate::{
     environment::Environment,
@@ -56,7 +63,7 @@ pub struct PostgresSettings {
 #[derive(Debug)]
 pub struct PostgresStore {
     writing: Arc<Writing>,
-    runtime: Handle,
+    tasks: Tasks,
 }
 
 /// What the writing of a batch needs.
@@ -67,9 +74,43 @@ struct Writing {
 }
 
 impl Writing {
-    async fn connection(&self) -> Result<Connection<'_>, Failure> {
+    async fn connection(&self) -> Result<Held<'_>, Failure> {
         let connection = self.pool.get().await;
-        connection.map_err(|error| Failure::NotReached(error.to_string()))
+        let connection = connection.map_err(|error| Failure::NotReached(error.to_string()))?;
+        Ok(Held {
+            connection,
+            since: Instant::now(),
+        })
+    }
+}
+
+/// A connection that is held for one write. One that fell silent meanwhile is not used again.
+struct Held<'a> {
+    connection: Connection<'a>,
+    since: Instant,
+}
+
+impl Deref for Held<'_> {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.since.elapsed() >= tasks::OVERDUE_AFTER {
+            // The pool drops what is marked so.
+            AnsiTransactionManager::transaction_manager_status_mut(&mut *self.connection)
+                .set_in_error();
+        }
     }
 }
 
@@ -101,7 +142,7 @@ impl PostgresStore {
                 pool,
                 environment: settings.environment,
             }),
-            runtime: Handle::current(),
+            tasks: Tasks::here(),
         })
     }
 
@@ -117,7 +158,7 @@ impl PostgresStore {
         Writing: batch::Writer<T, Answer: 'static>,
     {
         let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
+        self.tasks.batch(batch.len(), async move {
             batch::run(&*writing, &writing.environment, &batch, subjects).await
         })
     }
@@ -125,9 +166,9 @@ impl PostgresStore {
 
 /// Runs a read or a single write with a connection of the pool.
 macro_rules! with_connection {
-    ($self:ident, $run:path, $no_connection:path, |$connection:ident| $work:expr) => {{
+    ($self:ident, $run:ident, $no_connection:path, |$connection:ident| $work:expr) => {{
         let writing = Arc::clone(&$self.writing);
-        $run(&$self.runtime, async move {
+        $self.tasks.$run(async move {
             let connection = writing.pool.get().await;
             let mut $connection = connection.map_err(|error| $no_connection(error.to_string()))?;
             $work.await
@@ -160,25 +201,25 @@ impl Store for PostgresStore {
     }
 
     fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::expired(&mut connection, limit)
         })
     }
 
     fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::strays(&mut connection, limit)
         })
     }
 
     fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::in_doubt(&mut connection, limit)
         })
     }
 
     fn doubts(&self) -> BoxFuture<'_, Result<Vec<Doubts>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::doubts(&mut connection)
         })
     }
@@ -187,13 +228,13 @@ impl Store for PostgresStore {
         &self,
         id: OperationId,
     ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::operation_by_id(&mut connection, id)
         })
     }
 
     fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::unsettled_of(&mut connection, id)
         })
     }
@@ -204,7 +245,7 @@ impl Store for PostgresStore {
         mode: Mode,
         id: PaymentId,
     ) -> BoxFuture<'_, Result<Option<Vec<Operation>>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             unsettled::refunds(&mut connection, merchant_id, mode, id)
         })
     }
@@ -216,7 +257,7 @@ impl Store for PostgresStore {
         key: &'a IdempotencyKey,
     ) -> BoxFuture<'a, Result<Option<Standing>, ReadError>> {
         let key = key.clone();
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             reads::operation(&mut connection, merchant_id, mode, &key)
         })
     }
@@ -227,7 +268,7 @@ impl Store for PostgresStore {
         mode: Mode,
         id: PaymentId,
     ) -> BoxFuture<'_, Result<Option<Payment>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             reads::payment(&mut connection, merchant_id, mode, id)
         })
     }
@@ -237,7 +278,7 @@ impl Store for PostgresStore {
         query: &'a PaymentQuery,
     ) -> BoxFuture<'a, Result<PaymentPage, ReadError>> {
         let query = query.clone();
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             reads::page(&mut connection, &query)
         })
     }
@@ -248,16 +289,18 @@ impl Store for PostgresStore {
         mode: Mode,
         id: PaymentId,
     ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             reads::events(&mut connection, merchant_id, mode, id)
         })
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), ReadError>> {
-        let answered = with_connection!(self, tasks::read, ReadError, |connection| {
+        let answered = with_connection!(self, read, ReadError, |connection| {
             async { Ok(reads::ping(&mut connection).await?) }
         });
+        let tasks = self.tasks.clone();
         Box::pin(async move {
+            tasks.check()?;
             tokio::time::timeout(Duration::from_secs(2), answered)
                 .await
                 .unwrap_or_else(|_| Err(ReadError("no answer within two seconds".into())))
@@ -265,31 +308,31 @@ impl Store for PostgresStore {
     }
 
     fn unsettled_routes(&self) -> BoxFuture<'_, Result<Vec<UnsettledRoute>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             reads::unsettled_routes(&mut connection)
         })
     }
 
     fn create_merchant(&self, merchant: Merchant) -> BoxFuture<'_, Result<Merchant, WriteError>> {
-        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+        with_connection!(self, write, WriteError::NotWritten, |connection| {
             merchants::create_merchant(&mut connection, &merchant)
         })
     }
 
     fn merchants(&self) -> BoxFuture<'_, Result<Vec<Merchant>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             merchants::merchants(&mut connection)
         })
     }
 
     fn create_api_key(&self, key: ApiKey) -> BoxFuture<'_, Result<ApiKey, WriteError>> {
-        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+        with_connection!(self, write, WriteError::NotWritten, |connection| {
             merchants::create_api_key(&mut connection, &key)
         })
     }
 
     fn api_keys(&self) -> BoxFuture<'_, Result<Vec<ApiKey>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             merchants::api_keys(&mut connection)
         })
     }
@@ -299,13 +342,13 @@ impl Store for PostgresStore {
         id: ApiKeyId,
         at: Timestamp,
     ) -> BoxFuture<'_, Result<bool, WriteError>> {
-        with_connection!(self, tasks::write, WriteError::NotAttempted, |connection| {
+        with_connection!(self, write, WriteError::NotWritten, |connection| {
             merchants::revoke_api_key(&mut connection, id, at)
         })
     }
 
     fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
-        with_connection!(self, tasks::read, ReadError, |connection| {
+        with_connection!(self, read, ReadError, |connection| {
             merchants::find_api_key(&mut connection, digest)
         })
     }

@@ -7,10 +7,11 @@ use diesel::{
     Expression, QueryResult, Selectable,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
+    result::Error,
     sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text},
 };
 
-use super::super::rows::Column;
+use super::super::{errors::unwritable_text, rows::Column};
 
 /// The SQL types of the columns of a row.
 pub(super) type SqlOf<R> = <<R as Selectable<Pg>>::SelectExpression as Expression>::SqlType;
@@ -37,6 +38,19 @@ impl<'a, Name, Returns> Statement<'a, Name, Returns> {
             columns,
             kind: PhantomData,
         }
+    }
+}
+
+/// Whether PostgreSQL can take all these cells.
+pub(super) fn check(columns: &[Column<'_>]) -> Result<(), Error> {
+    let has_nul = |cell: &Option<&str>| cell.is_some_and(|text| text.contains('\0'));
+    let is_bad = |column: &Column<'_>| match column {
+        Column::Text(cells) => cells.iter().any(has_nul),
+        _ => false,
+    };
+    match columns.iter().any(is_bad) {
+        true => Err(unwritable_text()),
+        false => Ok(()),
     }
 }
 

@@ -15,6 +15,12 @@ pub(super) struct Unreadable {
     column: &'static str,
 }
 
+impl From<Unreadable> for String {
+    fn from(error: Unreadable) -> Self {
+        error.to_string()
+    }
+}
+
 /// Declares a row, and gives it what writing many of its kind in one statement needs.
 macro_rules! row {
     ($(#[$meta:meta])* $name:ident { $($column:ident: $type:ty,)+ }) => {

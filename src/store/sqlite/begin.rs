@@ -9,7 +9,7 @@ use crate::{
     store::{
         batch::{Failure, Writer, Written},
         decide::rows_of,
-        rows::{OperationRow, Unreadable},
+        rows::OperationRow,
         schema::{operations, payment_events, payments},
     },
 };
@@ -22,17 +22,18 @@ impl Writer<NewOperation> for Writing {
         let work = self.writer.transaction(move |connection| {
             let now = connection::now(connection)?;
             let begun = (items.into_iter()).map(|item| begin(connection, item, now));
-            begun.map(|one| one.map(Ok)).collect::<Result<Written, _>>()
+            begun.collect::<Result<Written, _>>()
         });
         work.await
     }
 }
 
+/// The inner error is of this intent alone.
 fn begin(
     connection: &mut SqliteConnection,
     item: NewOperation,
     now: Timestamp,
-) -> Result<Standing, Error> {
+) -> Result<Result<Standing, String>, Error> {
     let ours = &item.operation;
     let standing = reads::by_key(
         connection,
@@ -42,15 +43,15 @@ fn begin(
     )
     .optional()?
     .map(|(operation, payment)| reads::standing(operation, payment, now));
-    if let Some(standing) = standing {
-        let unreadable = |error: Unreadable| Error::DeserializationError(Box::new(error));
-        let mut standing = standing.map_err(unreadable)?;
+    let Some(standing) = standing else {
+        return insert(connection, item, now).map(Ok);
+    };
+    Ok(standing.map_err(String::from).map(|mut standing| {
         // Who finds himself has won, and was not told so.
         standing.applied =
             standing.operation.id == ours.id && standing.operation.owner == ours.owner;
-        return Ok(standing);
-    }
-    insert(connection, item, now)
+        standing
+    }))
 }
 
 fn insert(

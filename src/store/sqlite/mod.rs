@@ -16,7 +16,6 @@ mod writer;
 use std::{hash::Hash, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 
 pub(super) use connection::connect_to_migrate;
 
@@ -27,7 +26,8 @@ use super::{
     batch::{self, Failure},
     decide,
     follow_ups::subjects as follow_up_subjects,
-    pending_migrations, tasks,
+    pending_migrations,
+    tasks::{self, Tasks},
 };
 use crate::{
     environment::Environment,
@@ -52,7 +52,7 @@ pub struct SqliteSettings {
 pub struct SqliteStore {
     writing: Arc<Writing>,
     readers: Arc<Readers>,
-    runtime: Handle,
+    tasks: Tasks,
 }
 
 /// What the writing of a batch needs.
@@ -89,7 +89,7 @@ impl SqliteStore {
                 environment,
             }),
             readers: Arc::new(Readers::new(path)),
-            runtime: Handle::current(),
+            tasks: Tasks::here(),
         })
     }
 
@@ -105,7 +105,7 @@ impl SqliteStore {
         Writing: batch::Writer<T, Answer: 'static>,
     {
         let writing = Arc::clone(&self.writing);
-        tasks::run_batch(&self.runtime, batch.len(), async move {
+        self.tasks.batch(batch.len(), async move {
             batch::run(&*writing, &writing.environment, &batch, subjects).await
         })
     }
@@ -114,10 +114,7 @@ impl SqliteStore {
 /// Runs a read with a connection of the readers.
 macro_rules! reading {
     ($self:ident, |$connection:ident| $work:expr) => {
-        tasks::read(
-            &$self.runtime,
-            Arc::clone(&$self.readers).read(move |$connection| $work),
-        )
+        ($self.tasks).read(Arc::clone(&$self.readers).read(move |$connection| $work))
     };
 }
 
@@ -125,15 +122,15 @@ macro_rules! reading {
 macro_rules! writing {
     ($self:ident, |$connection:ident| $work:expr) => {{
         let writer = $self.writing.writer.clone();
-        tasks::write(&$self.runtime, async move {
+        $self.tasks.write(async move {
             let written = writer.transaction(move |$connection| $work).await;
             match written {
                 Ok(answer) => Ok(answer?),
-                Err(Failure::NotReached(reason)) => Err(WriteError::NotAttempted(reason)),
-                Err(Failure::RowRefused(reason)) => Err(WriteError::Rejected(reason)),
-                Err(Failure::RolledBack(reason) | Failure::Unknown(reason)) => {
-                    Err(WriteError::Unknown(reason))
+                Err(Failure::NotReached(reason) | Failure::RolledBack(reason)) => {
+                    Err(WriteError::NotWritten(reason))
                 }
+                Err(Failure::RowRefused(reason)) => Err(WriteError::Rejected(reason)),
+                Err(Failure::Unknown(reason)) => Err(WriteError::Unknown(reason)),
             }
         })
     }};
@@ -253,7 +250,9 @@ impl Store for SqliteStore {
         let answered = reading!(self, |connection| {
             Ok(connection::now(connection).map(drop)?)
         });
+        let tasks = self.tasks.clone();
         Box::pin(async move {
+            tasks.check()?;
             tokio::time::timeout(Duration::from_secs(2), answered)
                 .await
                 .unwrap_or_else(|_| Err(ReadError("no answer within two seconds".into())))

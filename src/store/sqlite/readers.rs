@@ -16,7 +16,7 @@ const READERS_MAX: usize = 4;
 /// Connections that are not in use; they are opened when they are first needed.
 pub(super) struct Readers {
     path: PathBuf,
-    free: Semaphore,
+    free: Arc<Semaphore>,
     idle: Mutex<Vec<SqliteConnection>>,
 }
 
@@ -24,7 +24,7 @@ impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            free: Semaphore::new(READERS_MAX),
+            free: Arc::new(Semaphore::new(READERS_MAX)),
             idle: Mutex::new(Vec::new()),
         }
     }
@@ -36,8 +36,11 @@ impl Readers {
     ) -> Result<T, ReadError> {
         let lost = |reason: String| ReadError(reason);
         let readers = Arc::clone(&self);
-        let _free = (self.free.acquire().await).map_err(|error| lost(error.to_string()))?;
+        let free = Arc::clone(&self.free).acquire_owned().await;
+        let free = free.map_err(|error| lost(error.to_string()))?;
         let task = tokio::task::spawn_blocking(move || {
+            // Whoever still waits for the answer, the thread is in use until it has one.
+            let _free = free;
             let idle = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let known = idle().pop();
             let mut reader = match known {
