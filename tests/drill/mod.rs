@@ -183,7 +183,11 @@ async fn a_server_that_breaks_its_word_fails_the_drill() {
 async fn json_tells_the_same_to_a_machine() {
     let sandbox = sandbox().await;
     let careless = Careless::start(Vice::ChargesTwice, &sandbox).await;
-    let mut arguments = against(careless.address, &sandbox, "declined,none,killed_after");
+    let mut arguments = against(
+        careless.address,
+        &sandbox,
+        "declined,none,killed_after,error_stored",
+    );
     arguments.push("--json".to_owned());
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
 
@@ -192,7 +196,7 @@ async fn json_tells_the_same_to_a_machine() {
     assert_eq!(drilled.status.code(), Some(1), "{}", err(&drilled));
     let report: Value = serde_json::from_slice(&drilled.stdout).unwrap();
     assert_eq!(report["verdict"], "failed");
-    let [declined, none, killed] = &report["rows"].as_array().unwrap()[..] else {
+    let [declined, none, killed, stored] = &report["rows"].as_array().unwrap()[..] else {
         panic!("{report}");
     };
     assert_eq!(
@@ -213,6 +217,9 @@ async fn json_tells_the_same_to_a_machine() {
     assert_eq!(killed["verdict"], "skipped");
     let why = killed["skipped"].as_str().unwrap();
     assert!(why.contains("not ours to kill"), "{why}");
+    // Whoever runs that server has set when such a payment counts as never made.
+    let why = stored["skipped"].as_str().unwrap();
+    assert!(why.contains("key_retention_s"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,8 +50,12 @@ impl Provider {
         &self.base
     }
 
-    pub(super) async fn set_faults(&self, faults: &Faults) -> Result<(), DrillError> {
-        let plan = faults.json().to_string();
+    pub(super) async fn set_faults(
+        &self,
+        faults: &Faults,
+        spared: Option<FaultKind>,
+    ) -> Result<(), DrillError> {
+        let plan = faults.json(spared).to_string();
         let _in_force: InForce = self.ask(Method::PUT, "faults", None, Some(plan)).await?;
         Ok(())
     }

@@ -65,7 +65,7 @@ pub(super) async fn run_row(
     stage: &Stage,
 ) -> Result<Row, DrillError> {
     let row = |result| Row { scenario, result };
-    if let Some(reason) = world.lacks(scenario.disturbance) {
+    if let Some(reason) = world.lacks(scenario) {
         return Ok(row(RowResult::Skipped(reason)));
     }
     stage.enters(Phase::Waiting);
@@ -103,7 +103,8 @@ async fn break_and_pay(
     let plan = Plan::new(scenario.crowd, &prefix, payments, clients);
     let (ended, all_paid) = (Arc::new(Ended::default()), CancellationToken::new());
     stage.begins_paying(plan.len(), Arc::clone(&ended));
-    world.provider.set_faults(&scenario.faults).await?;
+    let (provider, faults) = (&world.provider, &scenario.faults);
+    provider.set_faults(faults, world.spared()).await?;
     let (api, environment) = (Arc::clone(&world.api), world.environment.clone());
     let paying = async {
         let until = Instant::now() + TRAFFIC_MAX;

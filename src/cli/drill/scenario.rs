@@ -302,9 +302,15 @@ const MIXED: Faults = Faults {
 };
 
 impl Faults {
-    /// The plan as the sandbox reads it.
-    pub(super) fn json(&self) -> serde_json::Value {
-        let rules = self.rules.iter().map(|fault| {
+    /// Whether nothing else goes wrong than this.
+    pub(super) fn are_only(&self, kind: FaultKind) -> bool {
+        !self.rules.is_empty() && self.rules.iter().all(|fault| fault.kind == kind)
+    }
+
+    /// The plan as the sandbox reads it, with one kind left out.
+    pub(super) fn json(&self, spared: Option<FaultKind>) -> serde_json::Value {
+        let made = |fault: &&Fault| Some(fault.kind) != spared;
+        let rules = self.rules.iter().filter(made).map(|fault| {
             serde_json::json!({
                 "kind": fault.kind.name(), "rate": fault.rate, "times": fault.times,
             })
@@ -340,6 +346,23 @@ mod tests {
             assert_eq!(find(scenario.name).unwrap().failure, scenario.failure);
         }
         assert!(find("nowhere").unwrap_err().contains("killed_after"));
+    }
+
+    #[test]
+    fn a_kind_that_is_spared_is_not_ordered() {
+        let stored = FaultKind::ErrorStored;
+        let kinds = |spared| {
+            let plan = MIXED.json(spared);
+            let rules = plan["rules"].as_array().unwrap().clone();
+            let kind = |rule: serde_json::Value| rule["kind"].as_str().unwrap().to_owned();
+            rules.into_iter().map(kind).collect::<Vec<_>>()
+        };
+        let mut all = kinds(None);
+        assert!(all.contains(&stored.name().to_owned()));
+        all.retain(|kind| kind != stored.name());
+        assert_eq!(kinds(Some(stored)), all);
+        assert!(!MIXED.are_only(stored) && !QUIET.are_only(stored));
+        assert!(find("error_stored").unwrap().faults.are_only(stored));
     }
 
     /// `forget_keys` is left out on purpose: against a provider that breaks its own promise about

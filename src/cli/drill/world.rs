@@ -10,11 +10,11 @@ use super::{
     api::{Api, Wish},
     error::DrillError,
     provider::Provider,
-    scenario::Disturbance,
+    scenario::{Disturbance, Scenario},
     throw_away::{Reach, ThrowAway},
     visit::{Came, Manner, visit},
 };
-use crate::{api_key::KeyKind, environment::Environment, payment::Mode};
+use crate::{api_key::KeyKind, environment::Environment, payment::Mode, sandbox::FaultKind};
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -108,9 +108,13 @@ impl World {
     }
 
     /// Why a row cannot be run in this world, if it cannot.
-    pub(super) fn lacks(&self, disturbance: Disturbance) -> Option<&'static str> {
+    pub(super) fn lacks(&self, scenario: &Scenario) -> Option<&'static str> {
         let own = self.own.as_ref();
-        match disturbance {
+        let is_spared = |kind| scenario.faults.are_only(kind);
+        match scenario.disturbance {
+            Disturbance::None if self.spared().is_some_and(is_spared) => Some(
+                "it settles after key_retention_s, a day by default; without --url that is short",
+            ),
             Disturbance::None => None,
             Disturbance::KillServer { .. } if own.is_some() => None,
             Disturbance::KillServer { .. } => {
@@ -123,6 +127,12 @@ impl World {
             Disturbance::Database { .. } => Some("the database is not ours to take away"),
             Disturbance::Redis => Some("there is no Redis in this world"),
         }
+    }
+
+    /// The fault that nobody orders here. What the provider refuses for good is known never to have
+    /// been carried out only after it has forgotten the key: of our own server that is soon.
+    pub(super) fn spared(&self) -> Option<FaultKind> {
+        self.own.is_none().then_some(FaultKind::ErrorStored)
     }
 
     /// Charges since the drill began, where nobody else can have made any, those of the probes
