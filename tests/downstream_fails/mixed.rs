@@ -17,10 +17,12 @@ on_both_stores! {
 
 async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backend: Backend) {
     let mut knobs = quick_recovery();
-    // Half of all calls fail: the breaker would turn the test into one of patience.
+    // Half of all calls fail: the breaker would make this a test of patience.
     knobs.0.extend([
         ("ONCEPAY_BREAKER__FAILURE_RATE_PERCENT", "100".into()),
         ("ONCEPAY_BREAKER__CONSECUTIVE_FAILURES_MAX", "1000".into()),
+        // And a tenth of them hangs, which the limit would take for an overload.
+        ("ONCEPAY_LIMITS__PROVIDER_CALLS_MIN", "512".into()),
     ]);
     let world = World::start_at(backend, knobs, vec![ProviderKnobs::named("main")]).await;
     world
