@@ -8,14 +8,13 @@ use oncepay::sandbox::{FaultKind, FaultPlan, FaultRule};
 use super::{charges_of, order, quick_recovery, until_definite};
 use crate::harness::{Backend, ProviderKnobs, World, on_both_stores};
 
-const PAYMENTS: usize = 2_000;
 const CLIENTS: usize = 64;
 
 on_both_stores! {
-    two_thousand_payments_through_mixed_faults_are_charged_once_each
+    payments_through_mixed_faults_are_charged_once_each
 }
 
-async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backend: Backend) {
+async fn payments_through_mixed_faults_are_charged_once_each(backend: Backend) {
     let mut knobs = quick_recovery();
     // Half of all calls fail: the breaker would make this a test of patience.
     knobs.0.extend([
@@ -24,6 +23,10 @@ async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backen
         // And a tenth of them hangs, which the limit would take for an overload.
         ("ONCEPAY_LIMITS__PROVIDER_CALLS_MIN", "512".into()),
     ]);
+    let payments = match backend {
+        Backend::Postgres => 2_000,
+        Backend::Sqlite => 500, // Its one writer makes the same take four times as long.
+    };
     let world = World::start_at(backend, knobs, vec![ProviderKnobs::named("main")]).await;
     world
         .inject(FaultPlan::rules([
@@ -37,7 +40,9 @@ async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backen
     let client = async || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= PAYMENTS {
+            if number >= payments {
+                // Nothing new is asked for: from here on, what is open must come to its end.
+                world.sandbox.clear_faults().await;
                 return;
             }
             let key = format!("order-{number}");
@@ -50,9 +55,8 @@ async fn two_thousand_payments_through_mixed_faults_are_charged_once_each(backen
         }
     };
     join_all((0..CLIENTS).map(|_| client())).await;
-    world.sandbox.clear_faults().await;
-    assert_eq!(world.charges(), PAYMENTS);
-    for number in 0..PAYMENTS {
+    assert_eq!(world.charges(), payments);
+    for number in 0..payments {
         assert_eq!(charges_of(&world, &format!("order-{number}")), 1);
     }
 }

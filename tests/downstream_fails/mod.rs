@@ -92,7 +92,7 @@ pub(crate) async fn settled_by_itself(world: &World, key: &str) -> Value {
 
 /// Sends the same request again and again, as a good client does, until it has a definite answer.
 pub(crate) async fn until_definite(mut again: impl AsyncFnMut() -> Option<Answer>) -> Answer {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(180);
     let mut seen = Vec::new();
     loop {
         let answer = again().await;
