@@ -361,6 +361,12 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
     if let (Some(reference), None) = (&operation.stray_reference, operation.stray_reversed_at) {
         let operation = operation.id;
         error!(%operation, reference, "alarm: a stray charge, to be given back");
+    } else if let (Some(reference), true) = (
+        &operation.stray_reference,
+        operation.kind != OperationKind::Create,
+    ) {
+        let (operation, kind) = (operation.id, operation.kind.as_str());
+        error!(%operation, kind, reference, "alarm: carried out after it had been refused");
     }
     match (standing.operation.state, standing.operation.answer.take()) {
         (OperationState::Settled, Some(answer)) => Conclusion::Settled {

@@ -132,6 +132,8 @@ impl LimitsConfig {
             ("shutdown_timeout_s", self.shutdown_timeout_s, 0..=600),
             ("batch_rows_max", self.batch_rows_max, 1..=4_096),
             ("provider_calls_max", self.provider_calls_max, 1..=65_536),
+            ("provider_calls_min", self.provider_calls_min, 1..=65_536),
+            ("pending_ttl_s", self.pending_ttl_s, 1..=2_592_000),
         ] {
             within(&format!("limits.{setting}"), value, bounds)?;
         }

@@ -234,6 +234,18 @@ fn a_value_out_of_bounds_is_named_with_its_limit() {
             "1 to 65536",
         ),
         (
+            "ONCEPAY_LIMITS__PROVIDER_CALLS_MIN",
+            "0",
+            "limits.provider_calls_min",
+            "1 to 65536",
+        ),
+        (
+            "ONCEPAY_LIMITS__PENDING_TTL_S",
+            "0",
+            "limits.pending_ttl_s",
+            "1 to 2592000",
+        ),
+        (
             "ONCEPAY_BREAKER__FAILURE_RATE_PERCENT",
             "101",
             "breaker.failure_rate_percent",

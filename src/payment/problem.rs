@@ -83,7 +83,7 @@ problem_codes! {
     Overloaded = 503, "overloaded", "Overloaded",
         "More work than this server takes. Nothing was recorded: repeat with the same key after the time that Retry-After names.";
     StoreUnavailable = 503, "store_unavailable", "Store unavailable",
-        "The database was not reached, and nothing was recorded: repeat with the same key.";
+        "The database could not write, and nothing was recorded: repeat with the same key.";
     OutcomeUnknown = 503, "outcome_unknown", "Outcome unknown",
         "The request may have been recorded. Repeat it with the same key, never with a new one.";
 }

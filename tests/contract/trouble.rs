@@ -52,14 +52,40 @@ async fn rule_18_a_database_that_is_down_means_that_nothing_was_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rule_18_an_intent_that_was_handed_over_may_have_been_recorded() {
+async fn rule_18_an_intent_whose_session_was_cut_may_have_been_recorded() {
     let world = World::start(Backend::Postgres).await;
     let lock = world.database.lock_operations().await;
-    let answer = world.pay("unknown", &eur(1)).await;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    let body = eur(1);
+    let mut asked = std::pin::pin!(world.pay("unknown", &body));
+    let answer = loop {
+        tokio::select! {
+            answer = &mut asked => break answer,
+            () = world.database.execute(cut) => {}
+        }
+    };
     drop(answer.expect_problem(503, "outcome_unknown"));
     assert_eq!(world.charges(), 0);
     drop(lock);
-    drop(world.pay("unknown", &eur(1)).await.expect(201));
+    drop(world.pay("unknown", &body).await.expect(201));
+    assert_eq!(world.charges(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_an_intent_that_was_undone_is_known_not_to_be_recorded() {
+    let world = World::start(Backend::Postgres).await;
+    let lock = world.database.lock_operations().await;
+    // PostgreSQL ends each try itself, since it waits for a lock too long.
+    let answer = world.pay("undone", &eur(1)).await;
+    drop(answer.expect_problem(503, "store_unavailable"));
+    drop(lock);
+    let found = world
+        .get("/payments?idempotency_key=undone")
+        .await
+        .expect(200);
+    assert_eq!(found.json()["data"], json!([]));
+    drop(world.pay("undone", &eur(1)).await.expect(201));
     assert_eq!(world.charges(), 1);
 }
 
