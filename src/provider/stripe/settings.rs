@@ -186,16 +186,14 @@ impl StripeSettings {
     fn fingerprint(&self, base_url: &Url, mode: Option<Mode>) -> String {
         let mut hash = Sha256::new();
         hash.update(b"oncepay-stripe-account-1");
-        let account = self.account.as_deref().unwrap_or_default();
-        for part in [
+        let undeclared = self.account.is_none();
+        let parts = [
             base_url.as_str().trim_end_matches('/'),
-            account,
+            self.account.as_deref().unwrap_or_default(),
             mode.map_or("", Mode::as_str),
-            match self.account {
-                Some(_) => "",
-                None => self.secret.expose_secret(),
-            },
-        ] {
+        ];
+        let secret = undeclared.then(|| self.secret.expose_secret());
+        for part in parts.into_iter().chain(secret) {
             // The length goes first, so that no two lists of parts run together into one text.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
