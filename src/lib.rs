@@ -14,7 +14,7 @@
 //! | [`payment`], [`resilience`] | the rules, pure; start at [`payment::apply`] |
 //!
 //! The way of a payment: `http/create_payment.rs`, `actors/payments.rs`, `actors/key_router.rs`,
-//! `actors/key.rs`, `actors/drive.rs`, and from there `actors/db.rs` and `actors/provider.rs`.
+//! `actors/key.rs`, `actors/drive.rs`, and from there `actors/db.rs` and `actors/provider`.
 
 #![forbid(unsafe_code)]
 

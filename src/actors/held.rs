@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     payment::{
-        Absence, Change, LeftInDoubt, OperationChange, OperationKind, OperationState,
-        ProviderTerms, RequestId, Standing, Step, Verdict, judge_absence, next_step, send_until,
+        Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
+        Standing, Step, Verdict, judge_absence, next_step, send_until,
     },
     provider::{Call, Expected, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
@@ -163,7 +163,7 @@ impl<'a> Held<'a> {
             };
             return self.leave_in_doubt(left).await;
         }
-        // What only a person can settle is not looked for again and again, and never absent.
+        // What only a person can settle is left to recovery, which goes on looking, and to the operator.
         if doubt.reason.is_alarming() {
             let left = LeftInDoubt {
                 bar_resends: true,
@@ -264,7 +264,12 @@ impl<'a> Held<'a> {
         let operation = self.standing.operation.id;
         for attempt in 1..=SETTLE_TRIES_MAX {
             match self.change(change.clone()).await {
-                Ok(standing) => return concluded(standing),
+                Ok(standing) => {
+                    if !standing.applied && matches!(change, Change::Settle(Verdict::Approved(_))) {
+                        error!(%operation, "alarm: an approval fits nothing that is recorded");
+                    }
+                    return concluded(standing);
+                }
                 Err(WriteError::Rejected(reason)) => {
                     error!(%operation, reason, "alarm: an outcome cannot be kept");
                     break;
@@ -316,13 +321,7 @@ impl<'a> Held<'a> {
     }
 
     async fn change(&self, change: Change) -> Result<Standing, WriteError> {
-        let change = OperationChange {
-            operation_id: self.standing.operation.id,
-            epoch: self.standing.operation.epoch,
-            change,
-            at: self.context.environment.now(),
-        };
-        self.context.db.change(change).await
+        self.context.change(&self.standing.operation, change).await
     }
 }
 
@@ -358,15 +357,14 @@ pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
 /// The conclusion that the rows allow, whoever wrote them.
 pub(super) fn concluded(mut standing: Standing) -> Conclusion {
     let operation = &standing.operation;
-    if let (Some(reference), None) = (&operation.stray_reference, operation.stray_reversed_at) {
-        let operation = operation.id;
-        error!(%operation, reference, "alarm: a stray charge, to be given back");
-    } else if let (Some(reference), true) = (
-        &operation.stray_reference,
-        operation.kind != OperationKind::Create,
-    ) {
-        let (operation, kind) = (operation.id, operation.kind.as_str());
-        error!(%operation, kind, reference, "alarm: carried out after it had been refused");
+    if let Some(reference) = &operation.stray_reference {
+        let (id, kind) = (operation.id, operation.kind);
+        if kind != OperationKind::Create {
+            let kind = kind.as_str();
+            error!(operation = %id, kind, reference, "alarm: carried out after it was refused");
+        } else if operation.stray_reversed_at.is_none() {
+            error!(operation = %id, reference, "alarm: a stray charge, to be given back");
+        }
     }
     match (standing.operation.state, standing.operation.answer.take()) {
         (OperationState::Settled, Some(answer)) => Conclusion::Settled {

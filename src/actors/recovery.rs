@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     lookups::SettledAnswer,
-    payment::{Change, OperationChange, OperationId, Scope, Standing},
+    payment::{ApprovedAs, Change, OperationChange, Scope, Standing},
     provider::{Expected, Outcome, Stray},
     resilience::{Backoff, Purpose},
     store::{Claim, Doubts, ReadError, WriteError},
@@ -145,7 +145,13 @@ impl Sweep {
 
     async fn expire(&self) -> Result<(), ReadError> {
         for (id, epoch) in self.context.store.expired(ROWS_MAX).await? {
-            match change(&self.context, (id, epoch), Change::Expire).await {
+            let expire = OperationChange {
+                operation_id: id,
+                epoch,
+                change: Change::Expire,
+                at: self.context.environment.now(),
+            };
+            match self.context.db.change(expire).await {
                 Ok(standing) if standing.applied => {
                     info!(operation = %id, "an operation expired");
                     self.context.metrics.actors.expired.inc();
@@ -157,9 +163,36 @@ impl Sweep {
         Ok(())
     }
 
+    /// Gives stray charges back, each in a slot of its own. Before it is tried, its next time is
+    /// written down, so that no sweep and no other node tries it meanwhile.
     async fn give_strays_back(&self) -> Result<(), ReadError> {
+        let settings = &self.context.settings;
         for standing in self.context.store.strays(ROWS_MAX).await? {
-            give_back(&self.context, &standing).await;
+            let operation = &standing.operation;
+            if operation.next_recovery_at > standing.now {
+                break; // They come in the order of their times.
+            }
+            let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
+                break;
+            };
+            let tries = operation.recovery_tries.unsigned_abs().saturating_add(1);
+            let chance = self.context.environment.random_fraction();
+            let postpone = Change::PostponeStray {
+                owner: self.context.environment.new_owner(),
+                again_in: settings.lease + settings.recovery.backoff.wait(tries, chance),
+            };
+            match self.context.change(operation, postpone).await {
+                Ok(postponed) if postponed.applied => {
+                    let context = Arc::clone(&self.context);
+                    let giving = async move {
+                        give_back(&context, &postponed).await;
+                        drop(permit);
+                    };
+                    self.context.drives.spawn_on(giving, &self.context.tasks);
+                }
+                Ok(_) => {} // Another node has it.
+                Err(error) => warn!(operation = %operation.id, %error, "a stray charge waits"),
+            }
         }
         Ok(())
     }
@@ -233,7 +266,8 @@ async fn give_back(context: &DriveContext, standing: &Standing) {
     };
     let stray = Stray {
         reference: reference.clone(),
-        key: format!("{}_stray", operation.route.key),
+        // Another stray of the same operation is another thing to give back.
+        key: format!("{}_stray_{reference}", operation.route.key),
         api_version: operation.route.api_version.clone(),
         expected: Expected {
             operation_id: operation.id,
@@ -245,7 +279,7 @@ async fn give_back(context: &DriveContext, standing: &Standing) {
     };
     let reversed_as = match route.actor.reverse(stray).await {
         Outcome::Approved(approval) => match approval.approved_as {
-            crate::payment::ApprovedAs::Voided => "voided",
+            ApprovedAs::Voided => "voided",
             _ => "refunded",
         },
         other => {
@@ -257,22 +291,8 @@ async fn give_back(context: &DriveContext, standing: &Standing) {
         reference,
         reversed_as: reversed_as.to_owned(),
     };
-    match change(context, (operation.id, operation.epoch), reversed).await {
+    match context.change(operation, reversed).await {
         Ok(_) => info!(operation = %operation.id, reversed_as, "a stray charge was given back"),
         Err(error) => warn!(operation = %operation.id, %error, "its return is written down later"),
     }
-}
-
-async fn change(
-    context: &DriveContext,
-    (operation_id, epoch): (OperationId, i64),
-    change: Change,
-) -> Result<Standing, WriteError> {
-    let change = OperationChange {
-        operation_id,
-        epoch,
-        change,
-        at: context.environment.now(),
-    };
-    context.db.change(change).await
 }

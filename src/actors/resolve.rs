@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     payment::{
-        Change, Decline, LeftInDoubt, OperationChange, OperationId, OperationState, Payment,
-        PaymentId, Standing, Verdict,
+        Change, Decline, LeftInDoubt, OperationId, OperationState, Payment, PaymentId, Standing,
+        Verdict,
     },
     provider::{Found, Outcome, SentBetween},
     resilience::Purpose,
@@ -112,7 +112,7 @@ impl Payments {
             owner: context.environment.new_owner(),
             lease: context.settings.lease,
         };
-        let held = change(context, &standing, barred).await?;
+        let held = context.change(&standing.operation, barred).await?;
         if !held.applied {
             return Err(ResolveRefusal::Busy);
         }
@@ -226,7 +226,7 @@ impl Resolving<'_> {
         let Resolver { by, why } = self.resolver;
         info!(operation = %self.held.operation.id, by, "an operator settles what was in doubt");
         let resolve = Change::Resolve { verdict, by, why };
-        let standing = change(self.context, &self.held, resolve).await?;
+        let standing = self.context.change(&self.held.operation, resolve).await?;
         match standing.applied {
             true => Ok(standing.payment),
             false => Err(ResolveRefusal::Busy),
@@ -235,7 +235,9 @@ impl Resolving<'_> {
 
     /// The provider's definite word stands whatever the operator said.
     async fn settle(&self, verdict: Verdict) -> Result<(), ResolveRefusal> {
-        change(self.context, &self.held, Change::Settle(verdict)).await?;
+        self.context
+            .change(&self.held.operation, Change::Settle(verdict))
+            .await?;
         Ok(())
     }
 
@@ -247,23 +249,13 @@ impl Resolving<'_> {
             again_in: self.context.settings.recovery.backoff.base,
             ..LeftInDoubt::default()
         };
-        match change(self.context, &self.held, Change::LeaveInDoubt(left)).await {
+        match self
+            .context
+            .change(&self.held.operation, Change::LeaveInDoubt(left))
+            .await
+        {
             Ok(_) => ResolveRefusal::Unanswered(detail),
             Err(error) => error.into(),
         }
     }
-}
-
-async fn change(
-    context: &DriveContext,
-    held: &Standing,
-    change: Change,
-) -> Result<Standing, WriteError> {
-    let change = OperationChange {
-        operation_id: held.operation.id,
-        epoch: held.operation.epoch,
-        change,
-        at: context.environment.now(),
-    };
-    context.db.change(change).await
 }

@@ -18,10 +18,10 @@ use super::{
 use crate::{
     environment::Environment,
     lookups::Lookups,
-    payment::{Mode, ProviderRoute},
+    payment::{Change, Mode, Operation, OperationChange, ProviderRoute, Standing},
     provider::Provider,
     resilience::{AdmissionBounds, Purpose},
-    store::Store,
+    store::{Store, WriteError},
     telemetry::Metrics,
 };
 
@@ -142,6 +142,21 @@ impl DriveContext {
     /// Whether new payments may go to that provider.
     pub(crate) fn is_routed(&self, name: &str) -> bool {
         self.routing.iter().any(|routed| routed == name)
+    }
+
+    /// Changes `operation` as the driver of the epoch that it shows.
+    pub(crate) async fn change(
+        &self,
+        operation: &Operation,
+        change: Change,
+    ) -> Result<Standing, WriteError> {
+        let change = OperationChange {
+            operation_id: operation.id,
+            epoch: operation.epoch,
+            change,
+            at: self.environment.now(),
+        };
+        self.db.change(change).await
     }
 
     /// Where a recorded operation was bound to; `None` when that provider is not configured any

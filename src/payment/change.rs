@@ -60,6 +60,8 @@ pub enum Change {
         by: String,
         why: String,
     },
+    /// Takes the turn to give a stray charge back whose time has come, and puts the next turn off.
+    PostponeStray { owner: Owner, again_in: Duration },
     /// Records that a stray charge was voided or refunded.
     ReverseStray {
         reference: String,
@@ -133,6 +135,7 @@ pub fn apply(
         Change::Expire => rows.expire(),
         Change::BeginResolving { owner, lease } => rows.begin_resolving(*owner, *lease),
         Change::Resolve { verdict, by, why } => rows.resolve(verdict, by, why),
+        Change::PostponeStray { owner, again_in } => rows.postpone_stray(*owner, *again_in),
         Change::ReverseStray {
             reference,
             reversed_as,

@@ -82,7 +82,7 @@ fn another_request_under_the_key_is_refused_while_the_first_runs_and_after() {
 #[test]
 fn a_request_whose_rival_was_not_recorded_gets_its_turn() {
     simulate(|world| async move {
-        world.store.fail_next(Fault::NotAttempted);
+        world.store.fail_next(Fault::NotWritten);
         let (first, second) = tokio::join!(world.pay("k"), world.pay_amount("k", 1));
         assert!(matches!(first, Err(Refusal::StoreUnavailable)), "{first:?}");
         assert_eq!(settled(second).0, 201);
@@ -265,7 +265,7 @@ fn rule_18_an_intent_that_may_have_been_recorded_is_not_called_unrecorded() {
         assert!(matches!(world.pay("k").await, Err(Refusal::OutcomeUnknown)));
         world.store.fail_next(Fault::Panics);
         assert!(matches!(world.pay("p").await, Err(Refusal::OutcomeUnknown)));
-        world.store.fail_next(Fault::NotAttempted);
+        world.store.fail_next(Fault::NotWritten);
         assert!(matches!(
             world.pay("n").await,
             Err(Refusal::StoreUnavailable)
@@ -283,7 +283,7 @@ fn an_outcome_that_cannot_be_committed_is_kept_until_it_can() {
         let asked =
             actix::spawn(async move { payments.submit(order, Patience::UntilTheDeadline).await });
         until(|| !world.provider.calls().is_empty()).await;
-        (0..30).for_each(|_| world.store.fail_next(Fault::NotAttempted));
+        (0..30).for_each(|_| world.store.fail_next(Fault::NotWritten));
         let reply = asked.await.unwrap();
         assert!(matches!(reply, Ok(Reply::Processing(_))), "{reply:?}");
         until(|| world.store.rows("k").unwrap().0.state == OperationState::Settled).await;

@@ -24,7 +24,7 @@ use oncepay::{
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// Nothing reaches the database.
-    NotAttempted,
+    NotWritten,
     /// It commits, and nobody hears of it.
     ReplyLost,
     /// It hangs until the notice, and commits then.
@@ -204,7 +204,7 @@ impl ModelStore {
     ) -> Vec<Result<A, WriteError>> {
         let fault = self.rows.lock().unwrap().faults.pop_front();
         match &fault {
-            Some(Fault::NotAttempted) => {
+            Some(Fault::NotWritten) => {
                 return vec![Err(WriteError::NotWritten("down".into())); rows];
             }
             Some(Fault::Stalls(notice)) => notice.notified().await,

@@ -267,6 +267,22 @@ fn rule_12_a_stray_charge_is_given_back_under_a_key_of_its_own() {
     });
 }
 
+#[test]
+fn rule_12_a_stray_charge_that_cannot_be_given_back_yet_is_tried_again_and_not_all_the_time() {
+    simulate_recovering(|world| async move {
+        world.provider.then(28 * HOUR, approved());
+        world.provider.always(lost());
+        drop(world.pay("k").await);
+        until(&world, "k", PaymentStatus::Failed, 28 * HOUR).await;
+        sleep(2 * HOUR).await;
+        let tries = world.provider.reversed().len();
+        assert!((1..=120).contains(&tries), "{tries} in two hours at most");
+        world.provider.always(None);
+        sleep(HOUR).await;
+        assert!(world.store.rows("k").unwrap().0.stray_reversed_at.is_some());
+    });
+}
+
 fn operator() -> Resolver {
     Resolver {
         by: "ada".into(),
@@ -361,6 +377,6 @@ fn a_definite_refusal_without_a_client_settles_as_well() {
         world.provider.then(Duration::ZERO, lost());
         world.provider.always(declined());
         drop(world.pay("k").await);
-        until(&world, "k", PaymentStatus::Failed, MINUTE).await;
+        until(&world, "k", PaymentStatus::Failed, 3 * MINUTE).await;
     });
 }

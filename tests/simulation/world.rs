@@ -32,7 +32,7 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Between the sweeps of recovery, where a story is about it, and where it is not.
-const SWEPT: Duration = Duration::from_secs(5);
+const SWEPT: Duration = Duration::from_secs(20);
 const UNRECOVERED: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 pub(super) struct World {

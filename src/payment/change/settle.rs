@@ -116,6 +116,30 @@ impl Rows<'_> {
         self.ended(verdict, vec![resolved])
     }
 
+    pub(super) fn postpone_stray(
+        &self,
+        owner: Owner,
+        again_in: Duration,
+    ) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        if operation.stray_reference.is_none() || operation.stray_reversed_at.is_some() {
+            return Ok(Effect::Refused);
+        }
+        if operation.owner == owner {
+            return Ok(Effect::AlreadyWritten);
+        }
+        if self.now < operation.next_recovery_at {
+            return Ok(Effect::Refused);
+        }
+        let postponed = Operation {
+            owner,
+            recovery_tries: operation.recovery_tries.saturating_add(1),
+            next_recovery_at: self.now.plus(again_in),
+            ..operation.clone()
+        };
+        self.written(postponed, [])
+    }
+
     pub(super) fn reverse_stray(
         &self,
         reference: &str,

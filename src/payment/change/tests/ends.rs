@@ -385,3 +385,27 @@ fn a_creation_takes_no_word_about_how_it_stands() {
         (PaymentStatus::Failed, 0)
     );
 }
+
+#[test]
+fn rule_12_of_several_that_would_give_a_stray_charge_back_one_has_the_turn() {
+    let refused = after(&rows(), 1, declined());
+    let turn = |n| Change::PostponeStray {
+        owner: Owner([n; 16]),
+        again_in: LEASE,
+    };
+    assert_eq!(
+        effect(&refused, 1, turn(7)),
+        Effect::Refused,
+        "nothing stray"
+    );
+    let stray = after(&refused, 1, captured("pi_9"));
+    let postponed = after(&stray, 1, turn(7));
+    assert_eq!(postponed.0.next_recovery_at, NOW.plus(LEASE));
+    assert_eq!(postponed.0.recovery_tries, 1);
+    assert_eq!(
+        postponed.1, stray.1,
+        "the payment's history is not told of it"
+    );
+    assert_eq!(effect(&postponed, 1, turn(7)), Effect::AlreadyWritten);
+    assert_eq!(effect(&postponed, 1, turn(8)), Effect::Refused);
+}

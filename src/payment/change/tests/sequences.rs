@@ -84,6 +84,10 @@ fn a_change() -> impl Strategy<Value = Change> {
         reference: format!("ref_{n}"),
         reversed_as: "re_9".into(),
     });
+    let postpone = an_owner().prop_map(|owner| Change::PostponeStray {
+        owner,
+        again_in: LEASE,
+    });
     let lease = LEASE;
     prop_oneof![
         4 => a_verdict().prop_map(Change::Settle),
@@ -97,6 +101,7 @@ fn a_change() -> impl Strategy<Value = Change> {
         1 => fail_over,
         1 => resolve,
         1 => reverse,
+        1 => postpone,
     ]
 }
 
