@@ -4,10 +4,13 @@
 
 mod cli;
 mod contract;
+mod crash;
 mod downstream_fails;
 mod drill;
+mod fence;
 mod harness;
 mod house;
+mod mutations;
 mod overload;
 mod response_lost;
 mod sandbox;

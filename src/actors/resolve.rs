@@ -74,8 +74,9 @@ impl From<WriteError> for ResolveRefusal {
 
 impl Payments {
     /// Settles the operation of `payment_id` that is in doubt by an operator's word, as far as the
-    /// provider does not contradict it. Takes as long as one attempt may, so that none is under way
-    /// when the provider is asked. Gives the payment as it stands then.
+    /// provider does not contradict it. Takes as long as one attempt may, or the lease of a driver
+    /// that is at it, so that nothing is under way when the provider is asked. Gives the payment as
+    /// it stands then.
     ///
     /// # Errors
     /// [`ResolveRefusal`]; unless it is about the operation's choice, nothing is sent for the
@@ -108,15 +109,21 @@ impl Payments {
         let standing = chosen(context, payment_id, operation_id).await?;
         let route = context.route_of(&standing.operation.route);
         let route = route.ok_or(ResolveRefusal::NoProvider)?;
+        // A driver that is at it does not know at once that it lost the operation, and may send as
+        // long as its lease would have lasted.
+        let outwaits = standing.operation.lease_until;
+        let attempt = route.provider.profile().attempt_timeout;
+        let wait = outwaits.since(standing.now).max(attempt);
         let barred = Change::BeginResolving {
             owner: context.environment.new_owner(),
-            lease: context.settings.lease,
+            lease: context.settings.lease + wait,
+            outwaits,
         };
         let held = context.change(&standing.operation, barred).await?;
         if !held.applied {
             return Err(ResolveRefusal::Busy);
         }
-        sleep(route.provider.profile().attempt_timeout).await;
+        sleep(wait).await;
         let resolving = Resolving {
             context,
             route,

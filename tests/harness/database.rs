@@ -5,6 +5,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use diesel::{
+    Connection, OptionalExtension, QueryableByName, SqliteConnection, connection::SimpleConnection,
+    sql_query, sql_types::Text,
+};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use tempfile::TempDir;
 
@@ -19,6 +23,19 @@ pub(crate) enum Backend {
 pub(crate) enum Database {
     Sqlite { url: String, _folder: TempDir },
     Postgres { name: String, url: String },
+}
+
+/// Keeps writes waiting until it is dropped.
+#[expect(dead_code, reason = "held for what its end does")]
+pub(crate) enum HeldBack {
+    Sqlite(SqliteConnection),
+    Postgres(AsyncPgConnection),
+}
+
+#[derive(QueryableByName)]
+struct One {
+    #[diesel(sql_type = Text)]
+    text: String,
 }
 
 /// The server that all tests of this run share. It syncs to disk, as the program demands.
@@ -65,6 +82,20 @@ impl Database {
         }
     }
 
+    /// Where the database's server listens, where it has one.
+    pub(crate) fn server(&self) -> Option<std::net::SocketAddr> {
+        let Self::Postgres { url, .. } = self else {
+            return None;
+        };
+        let (_, rest) = url.split_once('@').unwrap();
+        rest.split('/').next().unwrap().parse().ok()
+    }
+
+    /// The URL of this database by way of something that stands in front of its server.
+    pub(crate) fn url_through(&self, address: std::net::SocketAddr) -> String {
+        format!("postgres://postgres@{address}/{}", self.name())
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         execute(self.url(), sql).await;
     }
@@ -98,6 +129,50 @@ impl Database {
         .await;
     }
 
+    /// What a query of one row and one column, `text`, gives; empty when there is no row. It sees
+    /// what is committed, past every program under test.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let found: Option<One> = match self {
+            Self::Sqlite { url, .. } => {
+                let mut connection = sqlite(url);
+                diesel::RunQueryDsl::get_result(sql_query(sql), &mut connection).optional()
+            }
+            Self::Postgres { url, .. } => {
+                let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+                let one = diesel_async::RunQueryDsl::get_result(sql_query(sql), &mut connection);
+                one.await.optional()
+            }
+        }
+        .unwrap();
+        found.map(|one| one.text).unwrap_or_default()
+    }
+
+    /// How many operations are in a state.
+    pub(crate) async fn operations_that_are(&self, state: &str) -> usize {
+        let count = "select cast(count(*) as text) as text from operations where state";
+        let counted = self.text(&format!("{count} = '{state}'")).await;
+        counted.parse().unwrap()
+    }
+
+    /// Keeps every write waiting until it is dropped. On PostgreSQL, only writes of operations.
+    pub(crate) async fn hold_writes_back(&self) -> HeldBack {
+        match self {
+            Self::Sqlite { url, .. } => {
+                let mut connection = sqlite(url);
+                connection.batch_execute("begin immediate").unwrap();
+                HeldBack::Sqlite(connection)
+            }
+            Self::Postgres { .. } => HeldBack::Postgres(self.lock_operations().await),
+        }
+    }
+
+    /// Sessions that wait for a lock.
+    pub(crate) async fn waiting_for_a_lock(&self) -> usize {
+        let count = "select count(*)::text as text from pg_stat_activity \
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        self.text(count).await.parse().unwrap()
+    }
+
     /// Keeps every write of an operation waiting until the lock is dropped.
     pub(crate) async fn lock_operations(&self) -> AsyncPgConnection {
         self.lock("operations in exclusive mode").await
@@ -114,4 +189,14 @@ impl Database {
         connection.batch_execute(&sql).await.unwrap();
         connection
     }
+}
+
+fn sqlite(url: &str) -> SqliteConnection {
+    let path = url.trim_start_matches("sqlite://");
+    let path = path.split('?').next().unwrap();
+    let mut connection = SqliteConnection::establish(path).unwrap();
+    connection
+        .batch_execute("pragma busy_timeout = 5000")
+        .unwrap();
+    connection
 }

@@ -9,8 +9,10 @@ pub(crate) mod proxy;
 mod world;
 
 pub(crate) use answer::Answer;
-pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use database::{Backend, HeldBack, execute, shared_server};
+pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
+pub(crate) use proxy::{Fate, Proxy};
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 
 /// Makes a test of a story for each of the two stores.

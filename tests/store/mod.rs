@@ -1,7 +1,7 @@
 //! The contract of a store: one suite, which PostgreSQL and SQLite both pass.
 
-mod fixture;
-mod samples;
+pub(crate) mod fixture;
+pub(crate) mod samples;
 
 mod begin;
 mod change;
@@ -10,6 +10,7 @@ mod durability;
 mod ends;
 mod follow_ups;
 mod keys;
+mod lease;
 
 mod listing;
 mod migrations;

@@ -137,7 +137,7 @@ impl<'a> Attempts<'a> {
         let attempt_timeout = self.shared.provider.profile().attempt_timeout;
         if self.shared.stopping.is_cancelled() {
             Err("the server is stopping")
-        } else if !self.job.window.is_open(now, wall) {
+        } else if !self.job.window.borrow().is_open(now, wall) {
             Err("the time in which a byte may be sent has passed")
         } else if !self.job.deadline.allows(attempt_timeout, now) {
             Err("an attempt could not end before the deadline")

@@ -38,6 +38,7 @@ fn begin_resolving(owner: Owner) -> Change {
     Change::BeginResolving {
         owner,
         lease: LEASE,
+        outwaits: NOW.plus(LEASE),
     }
 }
 

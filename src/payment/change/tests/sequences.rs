@@ -93,7 +93,11 @@ fn a_change() -> impl Strategy<Value = Change> {
         4 => a_verdict().prop_map(Change::Settle),
         2 => an_owner().prop_map(move |owner| Change::TakeOver { owner, lease }),
         1 => an_owner().prop_map(move |owner| Change::Recover { owner, lease }),
-        1 => an_owner().prop_map(move |owner| Change::BeginResolving { owner, lease }),
+        1 => an_owner().prop_map(move |owner| Change::Renew { owner, lease }),
+        1 => an_owner().prop_map(move |owner| {
+            let outwaits = NOW.plus(3 * LEASE);
+            Change::BeginResolving { owner, lease, outwaits }
+        }),
         1 => Just(Change::SettleAbsent),
         2 => left,
         2 => Just(release()),
