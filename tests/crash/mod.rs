@@ -104,6 +104,11 @@ async fn at(backend: Backend, point: Point, retry: Retry) {
     };
     let held = Held::at(point, &mut world).await;
     let unread = held.reached(&world, &ways).await;
+    let stats = world.sandbox.stats();
+    if point == Point::BeforeBegin {
+        let made_before = MADE_BEFORE as u64;
+        assert_eq!(stats.distinct_keys, made_before, "asked without an intent");
+    }
     world.kill_server();
     drop((unread, held));
     world.sandbox.clear_faults().await;

@@ -146,7 +146,9 @@ impl Way {
 pub(super) async fn is_waiting(world: &World) -> bool {
     if world.database.server().is_some() {
         // Payments and follow-ups are written by different batches.
-        return world.database.waiting_for_a_lock().await >= 2;
+        let of_payments = world.database.waiting_for_a_lock("insert into operations");
+        let of_follow_ups = world.database.waiting_for_a_lock("for update");
+        return of_payments.await >= 1 && of_follow_ups.await >= 1;
     }
     let metrics = world.get("/metrics").await.body;
     let metrics = String::from_utf8(metrics).unwrap();

@@ -17,7 +17,12 @@ use crate::{
 /// deadline (3 s), an attempt (2 s) and 10 s must fit into it. Its server seldom recovers, so that the
 /// other node does.
 async fn world() -> World {
+    world_with(Knobs::default()).await
+}
+
+async fn world_with(more: Knobs) -> World {
     let mut knobs = quick_recovery();
+    knobs.0.extend(more.0);
     knobs.0.push(("ONCEPAY_LIMITS__LEASE_S", "15".into()));
     knobs.0.extend(sweeping_every("60000").0);
     let provider = ProviderKnobs {

@@ -166,11 +166,12 @@ impl Database {
         }
     }
 
-    /// Sessions that wait for a lock.
-    pub(crate) async fn waiting_for_a_lock(&self) -> usize {
+    /// Sessions that wait for a lock with a statement that has `part` in it.
+    pub(crate) async fn waiting_for_a_lock(&self, part: &str) -> usize {
         let count = "select count(*)::text as text from pg_stat_activity \
                      where datname = current_database() and wait_event_type = 'Lock'";
-        self.text(count).await.parse().unwrap()
+        let sql = format!("{count} and query like '%{part}%'");
+        self.text(&sql).await.parse().unwrap()
     }
 
     /// Keeps every write of an operation waiting until the lock is dropped.
