@@ -5,6 +5,7 @@ mod database;
 pub(crate) mod postgres;
 mod process;
 mod providers;
+pub(crate) mod proxy;
 mod world;
 
 pub(crate) use answer::Answer;
