@@ -306,6 +306,14 @@ impl<'a> Held<'a> {
             Duration::ZERO => jittered,
             asked => asked.min(jittered.max(backoff.cap)),
         };
+        // However often its client comes back, recovery has its turn when it would have had it.
+        let again_in = match self.errand.purpose {
+            Purpose::Settling => again_in,
+            Purpose::Client => {
+                let now = self.standing.now.plus(self.asked.monotonic.elapsed());
+                again_in.min(self.standing.operation.next_recovery_at.since(now))
+            }
+        };
         let left = LeftInDoubt { again_in, ..left };
         let after = self.change(Change::LeaveInDoubt(left)).await;
         self.ended(after)
@@ -380,7 +388,7 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
     }
 }
 
-fn terms(route: &Route) -> ProviderTerms {
+pub(super) fn terms(route: &Route) -> ProviderTerms {
     let profile = route.provider.profile();
     ProviderTerms {
         key_retention: profile.key_retention,
