@@ -1,14 +1,12 @@
 //! Batches of the same keys in opposite orders, from two nodes, all kinds of them at once.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use oncepay::{
     payment::{Begun, Change, OperationKind, Standing},
     store::{Claim, Store},
 };
+use tokio::time::Instant;
 
 use crate::store::{
     fixture::{Fixture, open_store},

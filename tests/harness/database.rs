@@ -28,8 +28,8 @@ pub(crate) enum Database {
 /// Keeps writes waiting until it is dropped.
 #[expect(dead_code, reason = "held for what its end does")]
 pub(crate) enum HeldBack {
-    Sqlite(SqliteConnection),
-    Postgres(AsyncPgConnection),
+    Sqlite(Box<SqliteConnection>),
+    Postgres(Box<AsyncPgConnection>),
 }
 
 #[derive(QueryableByName)]
@@ -160,9 +160,9 @@ impl Database {
             Self::Sqlite { url, .. } => {
                 let mut connection = sqlite(url);
                 connection.batch_execute("begin immediate").unwrap();
-                HeldBack::Sqlite(connection)
+                HeldBack::Sqlite(Box::new(connection))
             }
-            Self::Postgres { .. } => HeldBack::Postgres(self.lock_operations().await),
+            Self::Postgres { .. } => HeldBack::Postgres(Box::new(self.lock_operations().await)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod database;
+mod haproxy;
 pub(crate) mod postgres;
 mod process;
 mod providers;
@@ -10,6 +11,7 @@ mod world;
 
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, HeldBack, execute, shared_server};
+pub(crate) use haproxy::{Haproxy, check_configuration};
 pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use proxy::{Fate, Proxy};

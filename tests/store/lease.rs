@@ -60,7 +60,7 @@ async fn rule_13_a_lease_is_renewed_by_its_driver_alone(at: Fixture) {
     assert_eq!(renewed.operation.lease_until, renewed.now.plus(LEASE));
     assert_eq!(
         renewed.operation.next_recovery_at,
-        renewed.operation.lease_until
+        begun.operation.next_recovery_at
     );
     assert_eq!(renewed.payment, begun.payment);
     assert_eq!(at.history(begun.payment.id).await, ["created"]);

@@ -19,7 +19,10 @@ fn rule_13_only_the_driver_renews_its_lease_and_only_while_it_lives() {
     let later = NOW.plus(LEASE / 3);
     let renewed = after_at((&operation, &payment), 1, renew(OWNER), later);
     assert_eq!(renewed.0.lease_until, later.plus(LEASE));
-    assert_eq!(renewed.0.next_recovery_at, later.plus(LEASE));
+    assert_eq!(
+        renewed.0.next_recovery_at, operation.next_recovery_at,
+        "recovery keeps its turn"
+    );
     assert_eq!(renewed.1, payment, "nothing to tell of the payment");
     let again = effect_at(&renewed, 1, renew(OWNER), later);
     assert_eq!(again, Effect::AlreadyWritten);
