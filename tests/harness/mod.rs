@@ -6,6 +6,7 @@ mod haproxy;
 pub(crate) mod postgres;
 mod process;
 mod providers;
+pub(crate) mod proxy;
 mod world;
 
 pub(crate) use answer::Answer;

@@ -1,3 +1,5 @@
+mod looks;
+
 use std::{collections::VecDeque, future::poll_fn, sync::Mutex, task::Poll};
 
 use actix::System;
@@ -9,7 +11,7 @@ use crate::{
     payment::{Approval, ApprovedAs, Capture, Id, Money, OperationKind, Payment},
     provider::{
         Draft, Expected, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, ProviderProfile,
-        SentBetween, Stray,
+        Search, Stray,
     },
     resilience::{BreakerSettings, BreakerState, BudgetSettings, LimiterSettings},
 };
@@ -41,8 +43,13 @@ impl Provider for Scripted {
         Vec::new()
     }
 
-    fn find<'a>(&'a self, _: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
-        self.next().map(Found::There).boxed()
+    fn find<'a>(&'a self, _: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
+        let page = self.next().map(|outcome| match outcome {
+            Outcome::Approved(_) | Outcome::Declined(_) => Found::There(outcome),
+            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::Unfinished => Found::More,
+            outcome => Found::Unanswered(outcome),
+        });
+        page.boxed()
     }
 
     fn reverse<'a>(&'a self, _: &'a Stray) -> BoxFuture<'a, Outcome> {
