@@ -9,11 +9,12 @@ mod claims;
 mod durability;
 mod ends;
 mod follow_ups;
+mod hosts;
 mod keys;
-
 mod listing;
 mod migrations;
 mod opening;
 mod refusals;
 mod sick;
+mod tls;
 mod upgrade;
