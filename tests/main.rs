@@ -4,6 +4,7 @@
 
 mod cli;
 mod contract;
+mod database_fails;
 mod downstream_fails;
 mod drill;
 mod harness;

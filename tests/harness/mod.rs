@@ -9,7 +9,7 @@ pub(crate) mod proxy;
 mod world;
 
 pub(crate) use answer::Answer;
-pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use database::{Backend, Database, execute, shared_server};
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 

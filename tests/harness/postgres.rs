@@ -144,6 +144,36 @@ impl PostgresServer {
         );
     }
 
+    /// Sends a signal to every process of the server, such as STOP and CONT. Each is the leader of a
+    /// group of its own, so that no group has them all.
+    pub(crate) fn signal_all(&self, name: &str) {
+        let postmaster = self.server.as_ref().expect("it runs").id();
+        let mut signal = Command::new("kill");
+        signal.arg(format!("-{name}")).arg(postmaster.to_string());
+        // The postmaster is stopped by then, or starts nothing that this could miss.
+        succeed(&mut signal);
+        for child in children_of(postmaster) {
+            // It may have ended meanwhile.
+            drop(
+                Command::new("kill")
+                    .args([&format!("-{name}"), &child])
+                    .output(),
+            );
+        }
+    }
+
+    /// Stops the server as an operator does who waits for nobody, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        let mut stop = command("pg_ctl");
+        stop.args(["stop", "--mode", "fast", "--wait", "--pgdata"])
+            .arg(self.data());
+        succeed(&mut stop);
+        if let Some(mut server) = self.server.take() {
+            server.wait().unwrap();
+        }
+        self.start_again();
+    }
+
     /// Ends the server as a loss of power would, but for the disk's cache.
     pub(crate) fn kill(&mut self) {
         let Some(mut server) = self.server.take() else {
@@ -213,6 +243,19 @@ fn command(program: &str) -> Command {
         command.uid(uid).gid(gid);
     }
     command
+}
+
+fn children_of(parent: u32) -> Vec<String> {
+    let parent = format!("PPid:\t{parent}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let is_child = |process: &fs::DirEntry| {
+        let status = fs::read_to_string(process.path().join("status"));
+        status.is_ok_and(|status| status.lines().any(|line| line == parent))
+    };
+    processes
+        .filter(is_child)
+        .filter_map(|process| process.file_name().into_string().ok())
+        .collect()
 }
 
 fn succeed(command: &mut Command) {
