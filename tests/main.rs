@@ -5,6 +5,7 @@
 mod cli;
 mod cluster;
 mod contract;
+mod database_fails;
 mod downstream_fails;
 mod drill;
 mod harness;

@@ -10,7 +10,7 @@ pub(crate) mod proxy;
 mod world;
 
 pub(crate) use answer::Answer;
-pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use database::{Backend, Database, execute, shared_server};
 pub(crate) use haproxy::{Haproxy, check_configuration};
 pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;

@@ -105,6 +105,15 @@ impl World {
         knobs: Knobs,
         providers: Vec<ProviderKnobs>,
     ) -> Self {
+        Self::start_over(Database::create(backend).await, knobs, providers).await
+    }
+
+    /// As [`Self::start_at`], over a database that there is already.
+    pub(crate) async fn start_over(
+        database: Database,
+        knobs: Knobs,
+        providers: Vec<ProviderKnobs>,
+    ) -> Self {
         let mut others = Vec::new();
         for _ in providers.iter().skip(1) {
             others.push(providers::sandbox().await);
@@ -112,7 +121,7 @@ impl World {
         let around = Surroundings {
             sandbox: providers::sandbox().await,
             others,
-            database: Database::create(backend).await,
+            database,
             knobs,
             providers,
             folder: tempfile::tempdir().unwrap(),
