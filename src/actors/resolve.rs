@@ -18,7 +18,7 @@ use crate::{
         Verdict,
     },
     provider::{Found, Outcome, SentBetween},
-    resilience::Purpose,
+    resilience::{Deadline, Purpose},
     store::{ReadError, WriteError},
 };
 
@@ -232,7 +232,9 @@ impl Resolving<'_> {
             Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
             Found::There(Outcome::NotSent(refused))
             | Found::Unanswered(Outcome::NotSent(refused)) => Err(self.leave(refused.detail).await),
-            Found::Unanswered(_) => Err(self.leave("no answer that tells".to_owned()).await),
+            Found::More | Found::Unanswered(_) => {
+                Err(self.leave("no answer that tells".to_owned()).await)
+            }
         }
     }
 
@@ -245,6 +247,8 @@ impl Resolving<'_> {
                 last: self.held.now,
             },
             purpose: Purpose::Settling,
+            // The lease is longer than this by an attempt, which has been waited for.
+            deadline: Deadline::at(Instant::now() + self.context.settings.deadline),
         }
     }
 

@@ -9,6 +9,7 @@ mod claims;
 mod durability;
 mod ends;
 mod follow_ups;
+mod installation;
 mod keys;
 
 mod listing;
