@@ -10,6 +10,7 @@ mod downstream_fails;
 mod drill;
 mod harness;
 mod house;
+mod model;
 mod overload;
 mod response_lost;
 mod sandbox;

@@ -51,8 +51,8 @@ pub enum Change {
     },
     /// Ends an operation that was released and whose client did not come back in time.
     Expire,
-    /// Takes an operation in doubt from its driver, lease or not, and bars sending: an operator
-    /// wants to settle it.
+    /// Takes an operation in doubt from its driver and bars sending: an operator wants to settle it.
+    /// The fence does not stop what its driver sends until the lease is over: wait for that first.
     BeginResolving { owner: Owner, lease: Duration },
     /// Records an operator's verdict, with who and why.
     Resolve {
