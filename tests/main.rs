@@ -9,6 +9,7 @@ mod drill;
 mod harness;
 mod house;
 mod overload;
+mod redis;
 mod response_lost;
 mod sandbox;
 mod simulation;

@@ -33,6 +33,7 @@ const POLL: Backoff = Backoff {
 /// Waits for the operation of `standing` to be settled, and takes it over once nobody has it.
 pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
     let (context, scope) = (drive.context, &drive.order.scope);
+    let mut wakes = context.lookups.wakes(scope);
     let mut unknown = false;
     for poll in 1_u32.. {
         if let (OperationState::Settled, Some(answer)) =
@@ -55,7 +56,10 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
         if wake >= drive.order.deadline || context.stopping.is_cancelled() {
             break;
         }
-        sleep_until(wake).await;
+        tokio::select! {
+            () = sleep_until(wake) => {}
+            () = wakes.next() => {} // It only shortens the wait: what is true, the store says.
+        }
         match context
             .store
             .operation(scope.merchant_id, scope.mode, &scope.key)

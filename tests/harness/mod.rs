@@ -5,10 +5,13 @@ mod database;
 pub(crate) mod postgres;
 mod process;
 mod providers;
+mod redis;
 mod world;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 
