@@ -23,8 +23,13 @@ pub(super) async fn follow(
 ) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut forget_again = false;
     loop {
         ticks.tick().await;
+        if std::mem::take(&mut forget_again) {
+            // What was under way when the other life began may have been kept after it.
+            memory.clear();
+        }
         match store.installation().await {
             Ok(Some(now)) if now != known => {
                 tracing::warn!(
@@ -34,6 +39,7 @@ pub(super) async fn follow(
                 );
                 seal.send_replace(Arc::new(Seal::of(&now)));
                 memory.clear();
+                forget_again = true;
                 known = now;
             }
             Ok(Some(_)) => {}
