@@ -12,6 +12,7 @@ mod harness;
 mod house;
 mod model;
 mod overload;
+mod redis;
 mod response_lost;
 mod sandbox;
 mod simulation;

@@ -7,8 +7,10 @@ pub(crate) mod postgres;
 mod process;
 mod providers;
 pub(crate) mod proxy;
+mod redis;
 mod world;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, Database, execute, shared_server};
 pub(crate) use haproxy::{Haproxy, check_configuration};
