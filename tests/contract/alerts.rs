@@ -24,6 +24,7 @@ fn exposed() -> String {
     drop(metrics.provider.call_begins("stripe"));
     metrics.provider.gate("stripe").transition("closed", "open");
     metrics.actors.restarted("db");
+    metrics.actors.in_doubt("stripe", 1, took);
     metrics.encode()
 }
 
