@@ -4,6 +4,7 @@ mod breaker;
 mod dead;
 mod every_fault;
 mod mixed;
+mod moved;
 mod several_providers;
 
 use std::time::Duration;

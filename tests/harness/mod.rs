@@ -10,7 +10,7 @@ mod world;
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, execute, shared_server};
 pub(crate) use providers::ProviderKnobs;
-pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
+pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, metric, send};
 
 /// Makes a test of a story for each of the two stores.
 macro_rules! on_both_stores {
