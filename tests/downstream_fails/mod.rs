@@ -5,6 +5,7 @@ mod dead;
 mod every_fault;
 mod mixed;
 mod moved;
+mod retries;
 mod several_providers;
 
 use std::time::Duration;
