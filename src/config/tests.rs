@@ -246,6 +246,12 @@ fn a_database_is_described_without_its_parameters() {
             "postgresql://h:5433/d?sslmode=require",
             "PostgreSQL at h:5433/d",
         ),
+        (
+            "postgres://u:p@h1:5432,h2:5433/d?target_session_attrs=read-write",
+            "PostgreSQL at h1:5432,h2:5433/d",
+        ),
+        ("postgres://u:p@ss@h/d", "PostgreSQL"),
+        ("postgres:///d", "PostgreSQL at a local socket/d"),
         ("mysql://u:p@h/d", "a database of an unknown kind"),
     ] {
         assert_eq!(describe_database(&url.into()), said);

@@ -58,8 +58,8 @@ impl std::ops::DerefMut for World {
 }
 
 impl Surroundings {
-    async fn start_server(&self) -> ServerProcess {
-        ServerProcess::start(self.settings(), PATIENCE).await
+    async fn start_server(&self, more: Knobs) -> ServerProcess {
+        ServerProcess::start(self.settings().chain(more.0), PATIENCE).await
     }
 
     /// The environment of the next server.
@@ -120,6 +120,15 @@ impl World {
         knobs: Knobs,
         providers: Vec<ProviderKnobs>,
     ) -> Self {
+        Self::start_over(Database::create(backend).await, knobs, providers).await
+    }
+
+    /// As [`Self::start_at`], over a database that there is already.
+    pub(crate) async fn start_over(
+        database: Database,
+        knobs: Knobs,
+        providers: Vec<ProviderKnobs>,
+    ) -> Self {
         let mut others = Vec::new();
         for _ in providers.iter().skip(1) {
             others.push(providers::sandbox().await);
@@ -127,13 +136,13 @@ impl World {
         let around = Surroundings {
             sandbox: providers::sandbox().await,
             others,
-            database: Database::create(backend).await,
+            database,
             knobs,
             providers,
             folder: tempfile::tempdir().unwrap(),
         };
         Self {
-            server: around.start_server().await,
+            server: around.start_server(Knobs::default()).await,
             http: client(),
             around,
         }
@@ -147,12 +156,45 @@ impl World {
     /// Starts a server over the same database and sandbox.
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
-        self.server = self.around.start_server().await;
+        self.server = self.around.start_server(Knobs::default()).await;
+    }
+
+    /// Starts one more server over the same database and sandboxes, which knows the world's knobs and
+    /// then `knobs`.
+    pub(crate) async fn another_node(&self, knobs: Knobs) -> ServerProcess {
+        self.around.start_server(knobs).await
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_at(&self.server, method, path)
+    }
+
+    pub(crate) fn request_at(
+        &self,
+        node: &ServerProcess,
+        method: Method,
+        path: &str,
+    ) -> RequestBuilder {
         self.http
-            .request(method, format!("http://{}{path}", self.server.address()))
+            .request(method, format!("http://{}{path}", node.address()))
+    }
+
+    /// Asks `node` for a payment under `key`.
+    pub(crate) fn paying_at(
+        &self,
+        node: &ServerProcess,
+        key: &str,
+        body: &Value,
+    ) -> RequestBuilder {
+        self.request_at(node, Method::POST, "/payments")
+            .bearer_auth(API_KEY)
+            .header("idempotency-key", key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    pub(crate) async fn pay_at(&self, node: &ServerProcess, key: &str, body: &Value) -> Answer {
+        send(self.paying_at(node, key, body)).await
     }
 
     /// Asks for a payment under `key`.

@@ -47,6 +47,23 @@ async fn a_job_that_began_in_doubt_pays_for_its_first_request_too() {
     assert_eq!(bench.sent(), 2);
 }
 
+/// Its client was let in, and the stop waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_makes_the_first_attempt_of_a_client_and_no_other() {
+    let refused = not_sent(NotSentReason::ConnectFailed);
+    let bench = Bench::new(one_retry(), [refused.clone()]);
+    bench.shared.stopping.cancel();
+    bench.run(bench.job(true)).await;
+    let settling = Job {
+        purpose: Purpose::Settling,
+        ..bench.job(false)
+    };
+    bench.run(settling).await;
+    assert_eq!(bench.sent(), 0);
+    assert_eq!(bench.run(bench.job(false)).await, refused);
+    assert_eq!(bench.sent(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_question_costs_no_retry() {
     let unfinished = || in_doubt(InDoubtReason::Unfinished, Some("pi_1"));
