@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     error::{CliError, in_one_line},
     printer::Printer,
-    routes::unreachable_routes,
+    routes::{self, unreachable_routes},
     runtime,
     serve::ServeArgs,
     wiring::{self, StoreFinding},
@@ -183,7 +183,7 @@ async fn check_routes(
     let profiles = providers.iter().map(|provider| provider.profile());
     let unreachable = unreachable_routes(&unsettled, profiles);
     for line in &unreachable {
-        findings.bad(what, line)?;
+        findings.bad(what, &format!("{line}: {}", routes::ADVICE))?;
     }
     if unreachable.is_empty() {
         let count: i64 = unsettled.iter().map(|route| route.count).sum();

@@ -27,6 +27,7 @@ fn exposed() -> String {
     let forged = Found::Refused(Refused::Forged);
     metrics.lookups.looked_up(Tier::Redis, forged, took);
     metrics.actors.restarted("db");
+    metrics.actors.in_doubt("stripe", 1, took);
     metrics.encode()
 }
 
