@@ -54,14 +54,9 @@ pub enum Change {
     },
     /// Ends an operation that was released and whose client did not come back in time.
     Expire,
-    /// Takes an operation in doubt from its driver, and bars sending: an operator wants to settle it.
-    BeginResolving {
-        owner: Owner,
-        lease: Duration,
-        /// Until when the resolver will wait, since the driver may send until then: its lease must
-        /// not last longer, as it does if it was renewed meanwhile.
-        outwaits: Timestamp,
-    },
+    /// Takes an operation in doubt from its driver and bars sending: an operator wants to settle it.
+    /// The fence does not stop what its driver sends until the lease is over: wait for that first.
+    BeginResolving { owner: Owner, lease: Duration },
     /// Records an operator's verdict, with who and why.
     Resolve {
         verdict: Verdict,
@@ -90,6 +85,9 @@ pub struct LeftInDoubt {
     pub absent: bool,
     /// After how long recovery may try.
     pub again_in: Duration,
+    /// Whether its client drove it. However often that comes back, recovery has its turn no later than it
+    /// would have had it.
+    pub by_client: bool,
 }
 
 /// What a change makes of the rows that were locked for it.
@@ -142,11 +140,7 @@ pub fn apply(
             reason,
         } => rows.fail_over(route, *lease, reason),
         Change::Expire => rows.expire(),
-        Change::BeginResolving {
-            owner,
-            lease,
-            outwaits,
-        } => rows.begin_resolving(*owner, *lease, *outwaits),
+        Change::BeginResolving { owner, lease } => rows.begin_resolving(*owner, *lease),
         Change::Resolve { verdict, by, why } => rows.resolve(verdict, by, why),
         Change::PostponeStray { owner, again_in } => rows.postpone_stray(*owner, *again_in),
         Change::ReverseStray {
@@ -261,9 +255,14 @@ impl Rows<'_> {
         } else {
             operation.absent_at
         };
+        let again_at = self.now.plus(left.again_in);
+        let next_recovery_at = match left.by_client {
+            true => again_at.min(operation.next_recovery_at),
+            false => again_at,
+        };
         let ended = Operation {
             lease_until: self.now,
-            next_recovery_at: self.now.plus(left.again_in),
+            next_recovery_at,
             in_doubt_reason: Some(self.reason_left(&left.reason)),
             provider_reference: reference.or(operation.provider_reference.clone()),
             resends_barred: operation.resends_barred || left.bar_resends,

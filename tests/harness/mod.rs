@@ -7,15 +7,17 @@ pub(crate) mod postgres;
 mod process;
 mod providers;
 pub(crate) mod proxy;
+mod redis;
 mod world;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use answer::Answer;
-pub(crate) use database::{Backend, HeldBack, execute, shared_server};
+pub(crate) use database::{Backend, Database, HeldBack, execute, shared_server};
 pub(crate) use haproxy::{Haproxy, check_configuration};
 pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use proxy::{Fate, Proxy};
-pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
+pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, metric, send};
 
 /// Makes a test of a story for each of the two stores.
 macro_rules! on_both_stores {

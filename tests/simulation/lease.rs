@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use oncepay::{
-    actors::{DriveSettings, Patience, Refusal, Reply, Resolution, ResolveRefusal, Resolver},
-    payment::{Operation, OperationState, Owner, PaymentStatus},
+    actors::{DriveSettings, Patience, Refusal, Reply},
+    payment::{Operation, Owner, PaymentStatus},
     provider::{InDoubtReason, Outcome},
 };
 use tokio::{task::JoinHandle, time::sleep};
@@ -16,7 +16,6 @@ use super::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const NOW: Duration = Duration::ZERO;
 
 /// An operation may take longer than its first lease, and recovery looks for what lost its driver.
 fn long_calls(settings: &mut DriveSettings) {
@@ -153,36 +152,5 @@ fn rule_12_a_driver_that_lost_its_lease_still_brings_a_definite_answer() {
         let (operation, payment) = world.store.rows("k").unwrap();
         assert_eq!(payment.status, PaymentStatus::Succeeded);
         assert_eq!(operation.epoch, 2);
-    });
-}
-
-/// The driver is between two attempts when the operator comes, and does not know.
-#[test]
-fn rule_15_a_verdict_waits_for_the_driver_that_it_takes_the_operation_from() {
-    simulate_bounded(DAY, long_calls, |world| async move {
-        (0..3).for_each(|_| world.provider.then(NOW, lost()));
-        drop(world.pay("k").await);
-        world.provider.then(10 * SECOND, lost());
-        world.provider.then(8 * SECOND, approved());
-        while world.provider.calls().len() == 3 {
-            sleep(SECOND).await;
-        }
-        let (operation, payment) = world.store.rows("k").unwrap();
-        assert!(operation.in_doubt && operation.is_leased(world.environment.now()));
-        let resolver = Resolver {
-            by: "ada".into(),
-            why: "the provider's dashboard shows nothing".into(),
-        };
-        let verdict = world
-            .payments
-            .resolve(payment.id, None, Resolution::Failed, resolver);
-        let verdict = verdict.await;
-        assert_eq!(verdict, Err(ResolveRefusal::Busy), "the driver was right");
-        let (operation, payment) = world.store.rows("k").unwrap();
-        assert_eq!(payment.status, PaymentStatus::Succeeded);
-        assert_eq!(
-            (operation.state, operation.stray_reference),
-            (OperationState::Settled, None)
-        );
     });
 }

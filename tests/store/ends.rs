@@ -112,7 +112,6 @@ async fn rule_15_an_operator_settles_what_is_in_doubt(at: Fixture) {
     let begin = Change::BeginResolving {
         owner: at.environment.new_owner(),
         lease: LEASE,
-        outwaits: begun.operation.lease_until,
     };
 
     let resolving = at.changed(&begun, begin.clone()).await;

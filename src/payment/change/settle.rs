@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{Answer, Approval, ApprovedAs, Decline, Failure, Stands},
     Effect, IllegalEvent, Operation, OperationKind, OperationState, Owner, Payment, PaymentEvent,
-    Rows, Timestamp, Verdict,
+    Rows, Verdict,
 };
 
 /// The code of a payment that the provider turned out never to have made.
@@ -69,13 +69,12 @@ impl Rows<'_> {
         &self,
         owner: Owner,
         lease: Duration,
-        outwaits: Timestamp,
     ) -> Result<Effect, IllegalEvent> {
         let operation = self.operation;
         if operation.owner == owner && operation.epoch == self.epoch + 1 {
             return Ok(Effect::AlreadyWritten);
         }
-        if !self.is_held() || operation.lease_until > outwaits {
+        if !self.is_held() {
             return Ok(Effect::Refused);
         }
         let taken = Operation {

@@ -50,22 +50,6 @@ fn rule_13_a_renewal_that_comes_late_holds_nothing() {
     }
 }
 
-#[test]
-fn rule_15_an_operator_s_verdict_takes_no_lease_that_it_does_not_wait_for() {
-    let (operation, payment) = rows();
-    let later = NOW.plus(LEASE / 3);
-    let renewed = after_at((&operation, &payment), 1, renew(OWNER), later);
-    let resolving = |outwaits| Change::BeginResolving {
-        owner: OTHER,
-        lease: LEASE,
-        outwaits,
-    };
-    let seen_before = resolving(operation.lease_until);
-    assert_eq!(effect_at(&renewed, 1, seen_before, later), Effect::Refused);
-    let seen = resolving(renewed.0.lease_until);
-    after_at((&renewed.0, &renewed.1), 1, seen, later);
-}
-
 /// Who took an operation over starts in doubt: a lease that ran out since does not mean that its
 /// last word was written.
 #[test]
