@@ -5,12 +5,14 @@
 mod cli;
 mod cluster;
 mod contract;
+mod database_fails;
 mod downstream_fails;
 mod drill;
 mod harness;
 mod house;
 mod model;
 mod overload;
+mod redis;
 mod response_lost;
 mod sandbox;
 mod simulation;

@@ -17,8 +17,18 @@ pub(crate) enum Backend {
 }
 
 pub(crate) enum Database {
-    Sqlite { url: String, _folder: TempDir },
-    Postgres { name: String, url: String },
+    Sqlite {
+        url: String,
+        _folder: TempDir,
+    },
+    Postgres {
+        name: String,
+        url: String,
+    },
+    /// On a server that the test has started for itself.
+    Elsewhere {
+        url: String,
+    },
 }
 
 /// The server that all tests of this run share. It syncs to disk, as the program demands.
@@ -61,7 +71,7 @@ impl Database {
 
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::Sqlite { url, .. } | Self::Postgres { url, .. } => url,
+            Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Elsewhere { url } => url,
         }
     }
 
@@ -75,7 +85,9 @@ impl Database {
 
     fn name(&self) -> &str {
         match self {
-            Self::Sqlite { .. } => panic!("only a server refuses connections"),
+            Self::Sqlite { .. } | Self::Elsewhere { .. } => {
+                panic!("only the shared server is told to refuse connections")
+            }
             Self::Postgres { name, .. } => name,
         }
     }

@@ -12,6 +12,8 @@ mod merchants;
 mod pool;
 mod reads;
 mod statement;
+mod target;
+mod tls;
 mod unsettled;
 
 use std::{
@@ -51,7 +53,7 @@ use crate::{
 /// How to reach a PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// `postgres://user:password@host/database`; TLS is not spoken.
+    /// `postgres://user:password@host/database`, with one or several hosts and libpq's parameters.
     pub url: SecretString,
     /// At most this many connections.
     pub pool_max: u32,
