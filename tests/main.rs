@@ -3,6 +3,7 @@
 #![cfg(test)] // So that clippy knows that every function here is a test's.
 
 mod cli;
+mod cluster;
 mod contract;
 mod database_fails;
 mod downstream_fails;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     payment::{
         Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
-        Standing, Step, Verdict, judge_absence, next_step, send_until,
+        Standing, Step, Verdict, judge_absence, made_until, next_step, send_until,
     },
     provider::{Call, Expected, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
@@ -178,13 +178,17 @@ impl<'a> Held<'a> {
     async fn look_up(self, route: &Route, reason: &str) -> Conclusion {
         let operation = &self.standing.operation;
         let terms = terms(route);
+        let now = self.standing.now.plus(self.asked.monotonic.elapsed());
+        let leased = operation.lease_until.since(self.standing.now);
         let inquiry = Inquiry {
             call: call_of(&self.standing, self.errand.request_id),
             sent: SentBetween {
                 first: operation.first_sent_at,
-                last: send_until(operation, terms).max(self.standing.now),
+                last: made_until(operation, terms, now),
             },
             purpose: self.errand.purpose,
+            // Not the client's: who waits hears that it is in doubt, while the look goes on.
+            deadline: Deadline::at(self.asked.monotonic + leased),
         };
         let mut left = LeftInDoubt {
             bar_resends: true,
@@ -201,7 +205,7 @@ impl<'a> Held<'a> {
                 left.reason = doubt.reason.as_str().to_owned();
                 left.reference = doubt.reference;
             }
-            Found::There(_) | Found::Unanswered(_) => {}
+            Found::There(_) | Found::Unanswered(_) | Found::More => {}
             Found::Absent => {
                 let waited = self.asked.monotonic.elapsed();
                 let now = self.standing.now.plus(waited);
@@ -302,6 +306,14 @@ impl<'a> Held<'a> {
             Duration::ZERO => jittered,
             asked => asked.min(jittered.max(backoff.cap)),
         };
+        // However often its client comes back, recovery has its turn when it would have had it.
+        let again_in = match self.errand.purpose {
+            Purpose::Settling => again_in,
+            Purpose::Client => {
+                let now = self.standing.now.plus(self.asked.monotonic.elapsed());
+                again_in.min(self.standing.operation.next_recovery_at.since(now))
+            }
+        };
         let left = LeftInDoubt { again_in, ..left };
         let after = self.change(Change::LeaveInDoubt(left)).await;
         self.ended(after)
@@ -376,7 +388,7 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
     }
 }
 
-fn terms(route: &Route) -> ProviderTerms {
+pub(super) fn terms(route: &Route) -> ProviderTerms {
     let profile = route.provider.profile();
     ProviderTerms {
         key_retention: profile.key_retention,

@@ -1,7 +1,7 @@
 //! An operator's verdict on what is in doubt (rule 15): sending is barred first, and the provider is
 //! asked before anything is believed. Start reading at [`Payments::resolve`].
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::{
@@ -16,7 +16,7 @@ use crate::{
         Verdict,
     },
     provider::{Found, Outcome, SentBetween},
-    resilience::Purpose,
+    resilience::{Deadline, Purpose},
     store::{ReadError, WriteError},
 };
 
@@ -206,7 +206,9 @@ impl Resolving<'_> {
             Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
             Found::There(Outcome::NotSent(refused))
             | Found::Unanswered(Outcome::NotSent(refused)) => Err(self.leave(refused.detail).await),
-            Found::Unanswered(_) => Err(self.leave("no answer that tells".to_owned()).await),
+            Found::More | Found::Unanswered(_) => {
+                Err(self.leave("no answer that tells".to_owned()).await)
+            }
         }
     }
 
@@ -219,6 +221,8 @@ impl Resolving<'_> {
                 last: self.held.now,
             },
             purpose: Purpose::Settling,
+            // The lease is longer than this by an attempt, which has been waited for.
+            deadline: Deadline::at(Instant::now() + self.context.settings.deadline),
         }
     }
 

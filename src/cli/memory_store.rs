@@ -11,7 +11,8 @@ use crate::{
         RecordedEvent, Standing, Timestamp,
     },
     store::{
-        Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute, WriteError,
+        Claim, Doubts, Installation, PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute,
+        WriteError,
     },
 };
 
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct MemoryStore {
     merchants: Mutex<Vec<Merchant>>,
     keys: Mutex<Vec<ApiKey>>,
+    installation: Mutex<Option<Installation>>,
 }
 
 impl MemoryStore {
@@ -192,5 +194,22 @@ impl Store for MemoryStore {
             key.digest == digest && key.revoked_at.is_none() && opens
         });
         done(found.cloned())
+    }
+
+    fn keep_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        done(
+            self.installation
+                .lock()
+                .unwrap()
+                .get_or_insert(fresh)
+                .clone(),
+        )
+    }
+
+    fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {
+        done(self.installation.lock().unwrap().clone())
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     environment::Environment,
     provider::Provider,
     sandbox::Sandbox,
-    store::Store,
+    store::{Installation, Store},
     telemetry::{Metrics, init_logs},
 };
 
@@ -123,6 +123,7 @@ async fn found(config: &Config, environment: &Environment) -> Result<Foundation,
             database: describe_database(&config.database_url),
             source,
         })?;
+    Installation::ensure(&*store, environment).await?;
     let sandbox = if config.uses_built_in_sandbox() {
         let SandboxConfig {
             listen,

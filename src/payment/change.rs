@@ -204,8 +204,14 @@ impl Rows<'_> {
             OperationState::Open if !operation.is_leased(self.now) => {
                 // The former driver may have sent it a moment before it was lost.
                 let tries = operation.recovery_tries.saturating_add(i32::from(recovers));
+                // The lease alone keeps recovery away from its client's drive.
+                let next_recovery_at = match recovers {
+                    true => taken.next_recovery_at,
+                    false => operation.next_recovery_at,
+                };
                 let taken = Operation {
                     recovery_tries: tries,
+                    next_recovery_at,
                     ..taken
                 };
                 self.in_doubt(taken, "driver_lost")

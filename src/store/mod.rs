@@ -14,6 +14,7 @@ mod batch;
 mod decide;
 mod errors;
 mod follow_ups;
+mod installation;
 mod migrations;
 mod open;
 mod postgres;
@@ -24,6 +25,7 @@ mod sqlite;
 mod tasks;
 
 pub use errors::StoreStartError;
+pub use installation::Installation;
 pub use migrations::{migrate, pending_migrations};
 pub use open::{StoreSettings, StoreUrl, open};
 pub use postgres::{PostgresSettings, PostgresStore};
@@ -166,6 +168,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// The key of that digest, unless it is revoked or its merchant is disabled.
     fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>>;
+
+    /// Keeps what the nodes of this database have in common, unless something is kept; gives back
+    /// what stands.
+    fn keep_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>>;
+
+    /// What [`Self::keep_installation`] has kept; `None` before the first start.
+    fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>>;
 }
 
 /// Which payments to list. Filters that are `None` let everything pass.

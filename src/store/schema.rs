@@ -25,6 +25,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    installation (id) {
+        id -> SmallInt,
+        store_incarnation -> Text,
+        lookup_secret -> Binary,
+    }
+}
+
+diesel::table! {
     payments (id) {
         id -> Text,
         merchant_id -> Text,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod database;
+mod haproxy;
 pub(crate) mod postgres;
 mod process;
 mod providers;
@@ -10,6 +11,8 @@ mod world;
 
 pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, Database, execute, shared_server};
+pub(crate) use haproxy::{Haproxy, check_configuration};
+pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
 

@@ -58,7 +58,7 @@ impl std::ops::DerefMut for World {
 }
 
 impl Surroundings {
-    async fn start_server(&self) -> ServerProcess {
+    async fn start_server(&self, more: Knobs) -> ServerProcess {
         let mut settings = vec![
             ("ONCEPAY_DATABASE_URL", self.database.url().to_owned()),
             ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
@@ -71,7 +71,10 @@ impl Surroundings {
         } else {
             settings.push(("ONCEPAY_CONFIG", self.configuration()));
         }
-        let settings = settings.into_iter().chain(self.knobs.0.iter().cloned());
+        let settings = settings
+            .into_iter()
+            .chain(self.knobs.0.iter().cloned())
+            .chain(more.0);
         ServerProcess::start(settings, PATIENCE).await
     }
 
@@ -124,7 +127,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
         };
         Self {
-            server: around.start_server().await,
+            server: around.start_server(Knobs::default()).await,
             http: client(),
             around,
         }
@@ -138,12 +141,45 @@ impl World {
     /// Starts a server over the same database and sandbox.
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
-        self.server = self.around.start_server().await;
+        self.server = self.around.start_server(Knobs::default()).await;
+    }
+
+    /// Starts one more server over the same database and sandboxes, which knows the world's knobs and
+    /// then `knobs`.
+    pub(crate) async fn another_node(&self, knobs: Knobs) -> ServerProcess {
+        self.around.start_server(knobs).await
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_at(&self.server, method, path)
+    }
+
+    pub(crate) fn request_at(
+        &self,
+        node: &ServerProcess,
+        method: Method,
+        path: &str,
+    ) -> RequestBuilder {
         self.http
-            .request(method, format!("http://{}{path}", self.server.address()))
+            .request(method, format!("http://{}{path}", node.address()))
+    }
+
+    /// Asks `node` for a payment under `key`.
+    pub(crate) fn paying_at(
+        &self,
+        node: &ServerProcess,
+        key: &str,
+        body: &Value,
+    ) -> RequestBuilder {
+        self.request_at(node, Method::POST, "/payments")
+            .bearer_auth(API_KEY)
+            .header("idempotency-key", key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    pub(crate) async fn pay_at(&self, node: &ServerProcess, key: &str, body: &Value) -> Answer {
+        send(self.paying_at(node, key, body)).await
     }
 
     /// Asks for a payment under `key`.

@@ -16,7 +16,8 @@ use oncepay::{
         Timestamp, admit, apply,
     },
     store::{
-        Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute, WriteError,
+        Claim, Doubts, Installation, PaymentPage, PaymentQuery, ReadError, Store, UnsettledRoute,
+        WriteError,
     },
 };
 
@@ -441,6 +442,17 @@ impl Store for ModelStore {
     }
 
     fn find_api_key(&self, _: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
+        unasked()
+    }
+
+    fn keep_installation(
+        &self,
+        _: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        unasked()
+    }
+
+    fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {
         unasked()
     }
 }

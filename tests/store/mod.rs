@@ -10,6 +10,7 @@ mod durability;
 mod ends;
 mod follow_ups;
 mod hosts;
+mod installation;
 mod keys;
 mod listing;
 mod migrations;

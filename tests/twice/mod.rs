@@ -1,5 +1,7 @@
 //! What happens if this request runs twice?
 
+mod nodes;
+
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};

@@ -1,3 +1,5 @@
+mod looks;
+
 use std::{collections::VecDeque, future::poll_fn, sync::Mutex, task::Poll};
 
 use actix::System;
@@ -9,7 +11,7 @@ use crate::{
     payment::{Approval, ApprovedAs, Capture, Id, Money, OperationKind, Payment},
     provider::{
         Draft, Expected, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, ProviderProfile,
-        SentBetween, Stray,
+        Search, Stray,
     },
     resilience::{BreakerSettings, BreakerState, BudgetSettings, LimiterSettings},
 };
@@ -41,8 +43,13 @@ impl Provider for Scripted {
         Vec::new()
     }
 
-    fn find<'a>(&'a self, _: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
-        self.next().map(Found::There).boxed()
+    fn find<'a>(&'a self, _: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
+        let page = self.next().map(|outcome| match outcome {
+            Outcome::Approved(_) | Outcome::Declined(_) => Found::There(outcome),
+            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::Unfinished => Found::More,
+            outcome => Found::Unanswered(outcome),
+        });
+        page.boxed()
     }
 
     fn reverse<'a>(&'a self, _: &'a Stray) -> BoxFuture<'a, Outcome> {
@@ -371,6 +378,23 @@ async fn a_job_that_began_in_doubt_pays_for_its_first_request_too() {
     assert_eq!(bench.run(bench.job(false)).await, approved());
     assert_eq!(bench.run(bench.job(true)).await, approved());
     assert_eq!(bench.sent(), 2);
+}
+
+/// Its client was let in, and the stop waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_makes_the_first_attempt_of_a_client_and_no_other() {
+    let refused = not_sent(NotSentReason::ConnectFailed);
+    let bench = Bench::new(one_retry(), [refused.clone()]);
+    bench.shared.stopping.cancel();
+    bench.run(bench.job(true)).await;
+    let settling = Job {
+        purpose: Purpose::Settling,
+        ..bench.job(false)
+    };
+    bench.run(settling).await;
+    assert_eq!(bench.sent(), 0);
+    assert_eq!(bench.run(bench.job(false)).await, refused);
+    assert_eq!(bench.sent(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,7 @@ use reqwest::Url;
 use tokio::runtime::Handle;
 
 use self::client::Client;
-use super::{Call, Draft, Found, Outcome, Provider, ProviderProfile, SentBetween, Stray};
+use super::{Call, Draft, Found, Outcome, Provider, ProviderProfile, Search, Stray};
 use crate::payment::Payment;
 
 pub use settings::{ABSENCE_WAIT, API_VERSION, KEY_RETENTION, StripeSettings, StripeSettingsError};
@@ -88,8 +88,8 @@ impl Provider for StripeProvider {
         Box::pin(self.look_up(call, reference))
     }
 
-    fn find<'a>(&'a self, call: &'a Call, sent: SentBetween) -> BoxFuture<'a, Found> {
-        Box::pin(self.find_by(call, sent))
+    fn find<'a>(&'a self, call: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found> {
+        Box::pin(self.find_by(call, search))
     }
 
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome> {

@@ -7,6 +7,7 @@ mod begin;
 mod change;
 mod claim;
 mod follow_ups;
+mod installation;
 mod merchants;
 mod pool;
 mod reads;
@@ -31,8 +32,8 @@ pub(super) use pool::connect_to_migrate;
 
 use self::pool::{Connection, Pool};
 use super::{
-    Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl,
-    UnsettledRoute, WriteError,
+    Claim, Doubts, Installation, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError,
+    StoreUrl, UnsettledRoute, WriteError,
     batch::{self, Failure},
     decide,
     errors::failure,
@@ -352,6 +353,21 @@ impl Store for PostgresStore {
     fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
         with_connection!(self, read, ReadError, |connection| {
             merchants::find_api_key(&mut connection, digest)
+        })
+    }
+
+    fn keep_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        with_connection!(self, write, WriteError::NotWritten, |connection| {
+            installation::keep_installation(&mut connection, &fresh)
+        })
+    }
+
+    fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {
+        with_connection!(self, read, ReadError, |connection| {
+            installation::installation(&mut connection)
         })
     }
 }

@@ -1,9 +1,15 @@
 //! The way of rows to and from the domain.
 
-use super::{ApiKeyRow, EventRow, MerchantRow, OperationRow, PaymentRow, Unreadable};
-use crate::payment::{
-    Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money, Operation,
-    OperationId, Owner, Payment, PaymentEvent, PaymentId, ProviderRoute, RecordedEvent, Timestamp,
+use super::{
+    ApiKeyRow, EventRow, InstallationRow, MerchantRow, OperationRow, PaymentRow, Unreadable,
+};
+use crate::{
+    payment::{
+        Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money,
+        Operation, OperationId, Owner, Payment, PaymentEvent, PaymentId, ProviderRoute,
+        RecordedEvent, Timestamp,
+    },
+    store::Installation,
 };
 
 fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
@@ -314,6 +320,27 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             hint: row.hint,
             created_at: Timestamp::from_micros(row.created_at),
             revoked_at: row.revoked_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+impl From<&Installation> for InstallationRow {
+    fn from(installation: &Installation) -> Self {
+        Self {
+            id: 1,
+            store_incarnation: installation.store_incarnation.to_string(),
+            lookup_secret: installation.lookup_secret.to_vec(),
+        }
+    }
+}
+
+impl TryFrom<InstallationRow> for Installation {
+    type Error = Unreadable;
+
+    fn try_from(row: InstallationRow) -> Result<Self, Unreadable> {
+        Ok(Self {
+            store_incarnation: parsed(&row.store_incarnation, "store_incarnation")?,
+            lookup_secret: sized(row.lookup_secret, "lookup_secret")?,
         })
     }
 }

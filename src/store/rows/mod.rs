@@ -6,7 +6,7 @@ pub(super) use conversions::with_ids;
 
 use diesel::prelude::*;
 
-use super::schema::{api_keys, merchants, operations, payment_events, payments};
+use super::schema::{api_keys, installation, merchants, operations, payment_events, payments};
 
 /// A row that this program cannot have written, or that a newer one wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,4 +187,12 @@ pub(super) struct ApiKeyRow {
     pub(super) hint: String,
     pub(super) created_at: i64,
     pub(super) revoked_at: Option<i64>,
+}
+
+#[derive(Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = installation)]
+pub(super) struct InstallationRow {
+    pub(super) id: i16,
+    pub(super) store_incarnation: String,
+    pub(super) lookup_secret: Vec<u8>,
 }

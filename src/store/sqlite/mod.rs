@@ -7,6 +7,7 @@ mod change;
 mod claim;
 mod connection;
 mod follow_ups;
+mod installation;
 mod merchants;
 mod readers;
 mod reads;
@@ -21,8 +22,8 @@ pub(super) use connection::connect_to_migrate;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Claim, Doubts, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError, StoreUrl,
-    UnsettledRoute, WriteError,
+    Claim, Doubts, Installation, PaymentPage, PaymentQuery, ReadError, Store, StoreStartError,
+    StoreUrl, UnsettledRoute, WriteError,
     batch::{self, Failure},
     decide,
     follow_ups::subjects as follow_up_subjects,
@@ -296,6 +297,21 @@ impl Store for SqliteStore {
     fn find_api_key(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Option<ApiKey>, ReadError>> {
         reading!(self, |connection| {
             merchants::find_api_key(connection, digest)
+        })
+    }
+
+    fn keep_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        writing!(self, |connection| {
+            installation::keep_installation(connection, &fresh)
+        })
+    }
+
+    fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {
+        reading!(self, |connection| {
+            installation::installation(connection)
         })
     }
 }

@@ -109,6 +109,10 @@ fn rule_13_a_recovery_takes_what_is_open_and_unleased_and_counts_its_tries() {
     assert_eq!(second.in_doubt_since, Some(later), "without a break");
     let (by_its_client, _) = after(&left, 2, take_over(OWNER));
     assert_eq!(by_its_client.recovery_tries, 1, "its client is no recovery");
+    assert_eq!(
+        by_its_client.next_recovery_at, left.0.next_recovery_at,
+        "and puts none off"
+    );
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! The installation's row in SQLite.
+
+use diesel::{OptionalExtension, prelude::*};
+
+use crate::store::{
+    Installation, ReadError,
+    rows::{InstallationRow, Unreadable},
+    schema::installation,
+};
+
+pub(super) fn keep_installation(
+    connection: &mut SqliteConnection,
+    fresh: &Installation,
+) -> QueryResult<Result<Installation, Unreadable>> {
+    diesel::insert_into(installation::table)
+        .values(InstallationRow::from(fresh))
+        .on_conflict(installation::id)
+        .do_nothing()
+        .execute(connection)?;
+    let row: InstallationRow = installation::table
+        .select(InstallationRow::as_select())
+        .first(connection)?;
+    Ok(row.try_into())
+}
+
+pub(super) fn installation(
+    connection: &mut SqliteConnection,
+) -> Result<Option<Installation>, ReadError> {
+    let query = installation::table.select(InstallationRow::as_select());
+    let row = query.first(connection).optional()?;
+    Ok(row.map(Installation::try_from).transpose()?)
+}

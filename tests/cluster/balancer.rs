@@ -1,0 +1,1 @@
+//! What `deploy/haproxy.cfg` does to requests.
