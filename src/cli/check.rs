@@ -17,7 +17,7 @@ use crate::{
     config::{Config, ProviderConfig, describe_database},
     environment::Environment,
     provider::Provider,
-    store::Store,
+    store::{Store, StoreStartError},
 };
 
 /// 0 when `serve` would work, 1 when not.
@@ -48,6 +48,11 @@ struct Findings<'a> {
 impl Findings<'_> {
     fn good(&mut self, what: &str, found: &str) -> Result<(), CliError> {
         self.printer.result(&format!("ok      {what}: {found}"))
+    }
+
+    /// What is as it was set, and may be other than was thought.
+    fn odd(&mut self, what: &str, found: &str) -> Result<(), CliError> {
+        self.printer.result(&format!("warning {what}: {found}"))
     }
 
     fn bad(&mut self, what: &str, found: &str) -> Result<(), CliError> {
@@ -82,9 +87,12 @@ async fn check_store(
     let database = describe_database(&config.database_url);
     let environment = Environment::of_the_machine();
     let found = match wiring::inspect_store(config, &environment).await {
-        Ok(StoreFinding::UpToDate(store)) => match store.ping().await {
+        Ok(StoreFinding::UpToDate { store, remarks }) => match store.ping().await {
             Ok(()) => {
                 findings.good("store", &format!("{database} answers"))?;
+                for remark in remarks {
+                    findings.odd("store", &remark)?;
+                }
                 return Ok(Some(store));
             }
             Err(error) => {
@@ -92,6 +100,11 @@ async fn check_store(
                 return Ok(None);
             }
         },
+        Ok(StoreFinding::Pending(migrations)) if !config.database_migrate => {
+            let lacks = StoreStartError::MigrationsPending(migrations);
+            findings.bad("store", &format!("{database}: {lacks}"))?;
+            return Ok(None);
+        }
         Ok(StoreFinding::Pending(migrations)) => format!(
             "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
             migrations.join(", ")
