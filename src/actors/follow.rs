@@ -37,6 +37,7 @@ const POLL: Backoff = Backoff {
 /// nobody has and nothing can be done for now is left as it is.
 pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
     let (context, scope) = (drive.context, &drive.order.scope);
+    let mut wakes = context.lookups.wakes(scope);
     let mut unknown = false;
     for poll in 1_u32.. {
         if let (OperationState::Settled, Some(answer)) =
@@ -62,7 +63,10 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
         if wake >= drive.order.deadline || context.stopping.is_cancelled() {
             break;
         }
-        sleep_until(wake).await;
+        tokio::select! {
+            () = sleep_until(wake) => {}
+            () = wakes.next() => {} // It only shortens the wait: what is true, the store says.
+        }
         match context
             .store
             .operation(scope.merchant_id, scope.mode, &scope.key)

@@ -306,15 +306,12 @@ impl<'a> Held<'a> {
             Duration::ZERO => jittered,
             asked => asked.min(jittered.max(backoff.cap)),
         };
-        // However often its client comes back, recovery has its turn when it would have had it.
-        let again_in = match self.errand.purpose {
-            Purpose::Settling => again_in,
-            Purpose::Client => {
-                let now = self.standing.now.plus(self.asked.monotonic.elapsed());
-                again_in.min(self.standing.operation.next_recovery_at.since(now))
-            }
+        let by_client = self.errand.purpose == Purpose::Client;
+        let left = LeftInDoubt {
+            again_in,
+            by_client,
+            ..left
         };
-        let left = LeftInDoubt { again_in, ..left };
         let after = self.change(Change::LeaveInDoubt(left)).await;
         self.ended(after)
     }

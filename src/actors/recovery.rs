@@ -244,7 +244,7 @@ async fn settle(context: &DriveContext, standing: Standing, asked: Moment) {
                 fingerprint,
                 answer,
             };
-            context.lookups.put(scope, settled).await;
+            context.lookups.put(scope, settled);
         }
         Conclusion::InDoubt(standing) => warn_of_age(context, &standing),
         Conclusion::Released(_) | Conclusion::Refused(_) => {}

@@ -8,14 +8,15 @@ use url::Url;
 use super::{
     error::{CliError, in_one_line},
     printer::Printer,
-    routes::unreachable_routes,
+    routes::{self, unreachable_routes},
     runtime,
     serve::ServeArgs,
     wiring::{self, StoreFinding},
 };
 use crate::{
-    config::{Config, ProviderConfig, describe_database},
+    config::{Config, ProviderConfig, describe_database, describe_redis},
     environment::Environment,
+    lookups::{self, LookupError},
     provider::Provider,
     store::{Store, StoreStartError},
 };
@@ -50,8 +51,8 @@ impl Findings<'_> {
         self.printer.result(&format!("ok      {what}: {found}"))
     }
 
-    /// What is as it was set, and may be other than was thought.
-    fn odd(&mut self, what: &str, found: &str) -> Result<(), CliError> {
+    /// What `serve` can do with, or without.
+    fn warn(&mut self, what: &str, found: &str) -> Result<(), CliError> {
         self.printer.result(&format!("warning {what}: {found}"))
     }
 
@@ -63,6 +64,7 @@ impl Findings<'_> {
 
 async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
     let store = check_store(config, findings).await?;
+    check_redis(config, findings).await?;
     let providers = match wiring::build_providers(config, None, &Handle::current()) {
         Ok(providers) => providers,
         Err(error) => return findings.bad("providers", &in_one_line(&*error)),
@@ -80,6 +82,29 @@ async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliEr
     }
 }
 
+/// Redis is never needed: without it, `serve` works as well.
+async fn check_redis(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
+    let Some(url) = &config.redis_url else {
+        return Ok(());
+    };
+    let named = describe_redis(url);
+    let settings = match wiring::redis_settings(config) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return Ok(()),
+        Err(error) => return findings.bad("redis", &in_one_line(&*error)),
+    };
+    match lookups::reach(&settings).await {
+        Ok(()) => findings.good("redis", &format!("{named} answers")),
+        Err(error @ LookupError::Settings(_)) => {
+            findings.bad("redis", &format!("{named}: {}", in_one_line(&error)))
+        }
+        Err(error) => {
+            let found = format!("{named}: {}; payments do not need it", in_one_line(&error));
+            findings.warn("redis", &found)
+        }
+    }
+}
+
 async fn check_store(
     config: &Config,
     findings: &mut Findings<'_>,
@@ -91,7 +116,7 @@ async fn check_store(
             Ok(()) => {
                 findings.good("store", &format!("{database} answers"))?;
                 for remark in remarks {
-                    findings.odd("store", &remark)?;
+                    findings.warn("store", &remark)?;
                 }
                 return Ok(Some(store));
             }
@@ -166,7 +191,7 @@ async fn check_routes(
     let profiles = providers.iter().map(|provider| provider.profile());
     let unreachable = unreachable_routes(&unsettled, profiles);
     for line in &unreachable {
-        findings.bad(what, line)?;
+        findings.bad(what, &format!("{line}: {}", routes::ADVICE))?;
     }
     if unreachable.is_empty() {
         let count: i64 = unsettled.iter().map(|route| route.count).sum();

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,14 +20,14 @@ use crate::{
     config::Config,
     environment::Environment,
     http::{self, HttpDependencies, HttpSettings},
-    lookups::MemoryLookups,
+    lookups::{RedisSettings, TieredLookups, TieredSettings},
     provider::{
         Provider,
         stripe::{StripeProvider, StripeSettings},
     },
     resilience::{AdmissionBounds, Backoff, LimiterSettings},
     sandbox::{Sandbox, SandboxConfig, SandboxError},
-    store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
+    store::{self, Installation, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
 };
 
@@ -154,6 +155,7 @@ pub(super) struct Parts {
     pub(super) environment: Environment,
     pub(super) metrics: Metrics,
     pub(super) store: Arc<dyn Store>,
+    pub(super) installation: Installation,
     pub(super) providers: Vec<Arc<dyn Provider>>,
     /// Where store and providers live.
     pub(super) io: Handle,
@@ -177,6 +179,7 @@ pub(super) async fn serve(
         environment,
         metrics,
         store,
+        installation,
         providers,
         io,
         stop,
@@ -188,9 +191,17 @@ pub(super) async fn serve(
         stop: stop.clone(),
     });
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let lookups = TieredSettings {
+        memory_bytes_max: LOOKUP_BYTES_MAX,
+        redis: redis_settings(&config)?,
+        installation,
+        store: Arc::clone(&store),
+        environment: environment.clone(),
+        watch: Arc::new(metrics.lookups.clone()),
+    };
     let dependencies = Dependencies {
         store: Arc::clone(&store),
-        lookups: Arc::new(MemoryLookups::new(LOOKUP_BYTES_MAX)),
+        lookups: Arc::new(TieredLookups::start(lookups, &io)?),
         environment: environment.clone(),
         metrics: Arc::clone(&metrics),
         providers,
@@ -253,6 +264,26 @@ pub(super) async fn serve(
         return Err("an actor crashed again and again; see the log".into());
     }
     Ok(())
+}
+
+/// How Redis is to be used, if it is.
+pub(super) fn redis_settings(config: &Config) -> Result<Option<RedisSettings>, WiringError> {
+    let (Some(url), redis) = (&config.redis_url, &config.redis) else {
+        return Ok(None);
+    };
+    let read = |path: &PathBuf| {
+        let unread = |error| format!("redis.ca_file {} cannot be read: {error}", path.display());
+        std::fs::read(path).map_err(unread)
+    };
+    Ok(Some(RedisSettings {
+        url: url.clone(),
+        ca_pem: redis.ca_file.as_ref().map(read).transpose()?,
+        key_prefix: redis.key_prefix.clone(),
+        ttl: redis.ttl(),
+        get_timeout: redis.get_timeout(),
+        connections_max: redis.connections_max,
+        breaker: redis.breaker(),
+    }))
 }
 
 /// What each provider's calls must pass.

@@ -1,7 +1,9 @@
 //! What a load balancer in front of two nodes adds, and what it must not take away.
 
 mod balancer;
+mod compose;
 mod nodes_that_leave;
+mod script;
 mod traffic;
 
 use std::net::SocketAddr;

@@ -35,7 +35,6 @@ async fn a_killed_node_costs_nothing(node: usize) {
 
     assert_eq!(seen.payments.len(), KEYS);
     assert_eq!(cluster.world.charges(), KEYS);
-    println!("longest {:?}, other {:#?}", seen.longest, seen.other);
     // What the dead node was driving has its lease, and is then driven on by the other.
     assert!(
         seen.longest < Duration::from_secs(LEASE_S + 15),
@@ -64,7 +63,6 @@ async fn nodes_that_stop_in_turn_are_drained_without_a_failed_request() {
         let paying = pay_all(&cluster.balancer, &prefix, KEYS, &progress);
         let (seen, ()) = join(paying, stopping).await;
         assert_eq!(seen.payments.len(), KEYS);
-        println!("longest {:?}, other {:#?}", seen.longest, seen.other);
         assert_eq!(seen.other, [""; 0], "every first request was answered 201");
         cluster.start_again(node).await;
         cluster.balancer.sees_ready(2).await;

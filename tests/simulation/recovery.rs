@@ -412,6 +412,31 @@ fn rule_15_an_operator_s_failed_bars_sending_waits_looks_and_is_recorded() {
 }
 
 #[test]
+fn rule_15_a_verdict_waits_for_the_driver_that_may_send_again() {
+    simulate_recovering(|world| async move {
+        world.provider.always(lost());
+        drop(world.pay("k").await);
+        let payment = world.store.rows("k").unwrap().1;
+        let sent = world.provider.calls().len();
+        let wait = Duration::from_secs(8);
+        world.provider.then(wait, lost());
+        world.provider.then(wait, approved());
+        let recovers = || world.provider.calls().len() > sent;
+        while !recovers() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let refused = world
+            .payments
+            .resolve(payment.id, None, Resolution::Failed, operator())
+            .await;
+        assert_eq!(refused, Err(ResolveRefusal::NotInDoubt));
+        let (operation, payment) = world.store.rows("k").unwrap();
+        assert_eq!(payment.status, PaymentStatus::Succeeded);
+        assert_eq!(operation.stray_reference, None);
+    });
+}
+
+#[test]
 fn rule_15_an_operator_s_succeeded_needs_a_reference_that_the_provider_confirms() {
     simulate_recovering(|world| async move {
         let payment = doubtful(&world).await;
