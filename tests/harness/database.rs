@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use tempfile::TempDir;
 
@@ -76,7 +77,35 @@ impl Database {
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
-        execute(self.url(), sql).await;
+        match self {
+            Self::Sqlite { .. } => {
+                let mut file = SqliteConnection::establish(&self.file()).unwrap();
+                (file.batch_execute("pragma busy_timeout = 5000")).unwrap();
+                file.batch_execute(sql).unwrap();
+            }
+            Self::Postgres { url, .. } | Self::Elsewhere { url } => execute(url, sql).await,
+        }
+    }
+
+    /// Leaves nothing of it, as if it had never been used.
+    pub(crate) async fn empty(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                for end in ["", "-wal", "-shm"] {
+                    let path = format!("{}{end}", self.file());
+                    drop(std::fs::remove_file(path)); // Some of them may not be there.
+                }
+            }
+            Self::Postgres { .. } | Self::Elsewhere { .. } => {
+                let sql = "drop schema public cascade; create schema public";
+                self.execute(sql).await;
+            }
+        }
+    }
+
+    fn file(&self) -> String {
+        let path = self.url().strip_prefix("sqlite://").unwrap();
+        path.trim_end_matches("?mode=rwc").to_owned()
     }
 
     async fn administer(&self, sql: &str) {
