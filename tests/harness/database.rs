@@ -107,7 +107,40 @@ impl Database {
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
-        execute(self.url(), sql).await;
+        match self {
+            Self::Sqlite { .. } => {
+                self.sqlite().batch_execute(sql).unwrap();
+            }
+            Self::Postgres { url, .. } | Self::Elsewhere { url } => execute(url, sql).await,
+        }
+    }
+
+    /// Leaves nothing of it, as if it had never been used.
+    pub(crate) async fn empty(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                for end in ["", "-wal", "-shm"] {
+                    let path = format!("{}{end}", self.file());
+                    drop(std::fs::remove_file(path)); // Some of them may not be there.
+                }
+            }
+            Self::Postgres { .. } | Self::Elsewhere { .. } => {
+                let sql = "drop schema public cascade; create schema public";
+                self.execute(sql).await;
+            }
+        }
+    }
+
+    fn sqlite(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(&self.file()).unwrap();
+        let patience = "pragma busy_timeout = 5000";
+        connection.batch_execute(patience).unwrap();
+        connection
+    }
+
+    fn file(&self) -> String {
+        let path = self.url().strip_prefix("sqlite://").unwrap();
+        path.trim_end_matches("?mode=rwc").to_owned()
     }
 
     async fn administer(&self, sql: &str) {
@@ -145,11 +178,11 @@ impl Database {
     /// what is committed, past every program under test.
     pub(crate) async fn text(&self, sql: &str) -> String {
         let found: Option<One> = match self {
-            Self::Sqlite { url, .. } => {
-                let mut connection = sqlite(url);
+            Self::Sqlite { .. } => {
+                let mut connection = self.sqlite();
                 diesel::RunQueryDsl::get_result(sql_query(sql), &mut connection).optional()
             }
-            Self::Postgres { url, .. } => {
+            Self::Postgres { url, .. } | Self::Elsewhere { url } => {
                 let mut connection = AsyncPgConnection::establish(url).await.unwrap();
                 let one = diesel_async::RunQueryDsl::get_result(sql_query(sql), &mut connection);
                 one.await.optional()
@@ -169,12 +202,14 @@ impl Database {
     /// Keeps every write waiting until it is dropped. On PostgreSQL, only writes of operations.
     pub(crate) async fn hold_writes_back(&self) -> HeldBack {
         match self {
-            Self::Sqlite { url, .. } => {
-                let mut connection = sqlite(url);
+            Self::Sqlite { .. } => {
+                let mut connection = self.sqlite();
                 connection.batch_execute("begin immediate").unwrap();
                 HeldBack::Sqlite(Box::new(connection))
             }
-            Self::Postgres { .. } => HeldBack::Postgres(Box::new(self.lock_operations().await)),
+            Self::Postgres { .. } | Self::Elsewhere { .. } => {
+                HeldBack::Postgres(Box::new(self.lock_operations().await))
+            }
         }
     }
 
@@ -202,14 +237,4 @@ impl Database {
         connection.batch_execute(&sql).await.unwrap();
         connection
     }
-}
-
-fn sqlite(url: &str) -> SqliteConnection {
-    let path = url.trim_start_matches("sqlite://");
-    let path = path.split('?').next().unwrap();
-    let mut connection = SqliteConnection::establish(path).unwrap();
-    connection
-        .batch_execute("pragma busy_timeout = 5000")
-        .unwrap();
-    connection
 }
