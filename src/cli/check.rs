@@ -18,7 +18,7 @@ use crate::{
     environment::Environment,
     lookups::{self, LookupError},
     provider::Provider,
-    store::Store,
+    store::{Store, StoreStartError},
 };
 
 /// 0 when `serve` would work, 1 when not.
@@ -51,7 +51,7 @@ impl Findings<'_> {
         self.printer.result(&format!("ok      {what}: {found}"))
     }
 
-    /// What `serve` can do without.
+    /// What `serve` can do with, or without.
     fn warn(&mut self, what: &str, found: &str) -> Result<(), CliError> {
         self.printer.result(&format!("warning {what}: {found}"))
     }
@@ -112,9 +112,12 @@ async fn check_store(
     let database = describe_database(&config.database_url);
     let environment = Environment::of_the_machine();
     let found = match wiring::inspect_store(config, &environment).await {
-        Ok(StoreFinding::UpToDate(store)) => match store.ping().await {
+        Ok(StoreFinding::UpToDate { store, remarks }) => match store.ping().await {
             Ok(()) => {
                 findings.good("store", &format!("{database} answers"))?;
+                for remark in remarks {
+                    findings.warn("store", &remark)?;
+                }
                 return Ok(Some(store));
             }
             Err(error) => {
@@ -122,6 +125,11 @@ async fn check_store(
                 return Ok(None);
             }
         },
+        Ok(StoreFinding::Pending(migrations)) if !config.database_migrate => {
+            let lacks = StoreStartError::MigrationsPending(migrations);
+            findings.bad("store", &format!("{database}: {lacks}"))?;
+            return Ok(None);
+        }
         Ok(StoreFinding::Pending(migrations)) => format!(
             "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
             migrations.join(", ")

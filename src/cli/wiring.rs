@@ -34,17 +34,27 @@ use crate::{
 /// Why a part could not be built, in that part's own words.
 pub(super) type WiringError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens the store, its schema brought up to date. On the I/O runtime: the connections stay there.
+/// Opens the store, its schema brought up to date if that is allowed. On the I/O runtime: the
+/// connections stay there.
 pub(super) async fn open_store(
     config: &Config,
     environment: &Environment,
 ) -> Result<Arc<dyn Store>, StoreStartError> {
-    store::open(store_settings(config, environment, true)?).await
+    store::open(store_settings(
+        config,
+        environment,
+        config.database_migrate,
+    )?)
+    .await
 }
 
 /// What there is before anything is made or changed.
 pub(super) enum StoreFinding {
-    UpToDate(Arc<dyn Store>),
+    UpToDate {
+        store: Arc<dyn Store>,
+        /// What is unusual about it.
+        remarks: Vec<String>,
+    },
     /// It answers, and lacks these migrations.
     Pending(Vec<String>),
     /// There is no file, and the URL says to make one.
@@ -62,12 +72,15 @@ pub(super) async fn inspect_store(
     {
         return Ok(StoreFinding::ToBeMade);
     }
-    let pending = store::pending_migrations(&settings.url).await?;
-    if pending.is_empty() {
-        store::open(settings).await.map(StoreFinding::UpToDate)
-    } else {
-        Ok(StoreFinding::Pending(pending))
+    let found = store::inspect(&settings.url).await?;
+    found.check_safety(settings.allow_unsafe)?;
+    if !found.pending.is_empty() {
+        return Ok(StoreFinding::Pending(found.pending));
     }
+    Ok(StoreFinding::UpToDate {
+        store: store::open(settings).await?,
+        remarks: found.remarks(),
+    })
 }
 
 /// Brings the schema up to date and gives the names of the migrations that were run.
@@ -84,7 +97,7 @@ fn store_settings(
         url: StoreUrl::parse(&config.database_url)?,
         pool_max: config.database_pool_max,
         migrate,
-        allow_unsafe: false,
+        allow_unsafe: config.database_allow_unsafe,
         environment: environment.clone(),
     })
 }

@@ -50,6 +50,12 @@ pub struct Config {
     pub database_url: SecretString,
     /// Connections to the database, at most: 1 to 200. Default: 16.
     pub database_pool_max: u32,
+    /// Whether pending migrations are run at start; otherwise they stop it, and `oncepay migrate` runs
+    /// them. Default: true.
+    pub database_migrate: bool,
+    /// Accepts a PostgreSQL that runs without `fsync`, `full_page_writes` or `synchronous_commit` and
+    /// so can forget a payment that it has committed. Default: false.
+    pub database_allow_unsafe: bool,
     /// Where servers share finished answers: `redis://user:password@host:port/database`, or `rediss://`
     /// for TLS. Never needed, and never believed over the database. `REDIS_URL` is read too. No
     /// default: each server keeps them in its own memory only.
@@ -103,6 +109,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: SecretString::from("sqlite://oncepay.db?mode=rwc"),
             database_pool_max: 16,
+            database_migrate: true,
+            database_allow_unsafe: false,
             redis_url: None,
             provider_url: None,
             provider_secret: None,

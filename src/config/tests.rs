@@ -105,9 +105,9 @@ fn a_secret_that_looks_like_a_number_survives() {
 
 #[test]
 fn an_unknown_setting_is_named_with_its_place() {
-    let unknown = refusal(&[("ONCEPAY_REDIS_URL", "redis://x")], "");
+    let unknown = refusal(&[("ONCEPAY_CACHE_URL", "redis://x")], "");
     assert!(
-        unknown.contains("environment variable ONCEPAY_REDIS_URL"),
+        unknown.contains("environment variable ONCEPAY_CACHE_URL"),
         "{unknown}"
     );
     let nested = refusal(&[("ONCEPAY_LIMITS__LEASE", "60")], "");

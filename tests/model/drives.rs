@@ -1,7 +1,7 @@
 //! What a driver does: the way of `actors/held.rs` and `actors/provider/attempts.rs`, with the shipped
 //! window, step and judgement.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use oncepay::{
     payment::{Absence, OperationState, ProviderTerms, Step, judge_absence, next_step, send_until},
@@ -66,8 +66,8 @@ impl Scenario {
         match self.rules.keep(Rule::AbsenceWaits) {
             true => self.terms(),
             false => ProviderTerms {
-                key_retention: TICK * 0,
-                absence_wait: TICK * 0,
+                key_retention: Duration::ZERO,
+                absence_wait: Duration::ZERO,
             },
         }
     }

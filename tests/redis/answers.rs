@@ -48,9 +48,16 @@ async fn spoilt(nodes: &Nodes, key: &str, spoil: impl AsyncFnOnce(&str, Vec<u8>)
     let name = nodes.only_key().await;
     let value = nodes.value(&name).await;
     spoil(&name, value).await;
+    let written = r#"oncepay_lookup_puts_total{result="written"}"#;
+    let before = counted(&nodes.world, &nodes.other, written).await;
 
     let other = nodes.world.pay_at(&nodes.other, key, &declined()).await;
 
+    eventually("the database's answer stands there again", || async {
+        let now = counted(&nodes.world, &nodes.other, written).await;
+        (now > before).then_some(())
+    })
+    .await;
     let other = other.expect(402);
     assert!(other.is_replayed(), "{key}");
     assert_eq!(other.body, first.body, "{key}");

@@ -77,7 +77,7 @@ impl Hearing {
             tokio::select! {
                 changed = self.seal.changed() => {
                     // Without a sender the look-ups are gone, and this task with them.
-                    return changed.map_err(|_| broken());
+                    return changed.map_err(|_gone| broken());
                 }
                 () = sleep(PING_EVERY) => {
                     let ping = redis::cmd("PING");

@@ -3,10 +3,10 @@
 //! bb8 alone waits for ever for a server that accepts and then is silent, and hands a frozen
 //! connection out again and again; hence the bounds here.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    AsyncPgConnection, SimpleAsyncConnection,
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod,
@@ -86,23 +86,23 @@ impl bb8::ErrorSink<PoolError> for LoggingSink {
     }
 }
 
-/// Refuses a server that can forget what it committed.
-pub(super) async fn check_durability(pool: &Pool) -> Result<(), StoreStartError> {
-    let unreachable = |error: &dyn Display| StoreStartError::Unreachable(error.to_string());
-    let mut connection = pool.get().await.map_err(|error| unreachable(&error))?;
+/// The settings under which the server can forget what it committed, with their values. Blocks.
+pub(in super::super) fn unsafe_settings(
+    connection: &mut AsyncConnectionWrapper<AsyncPgConnection>,
+) -> Result<Vec<(String, String)>, StoreStartError> {
+    let mut found = Vec::new();
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let shown = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(&format!(
             "current_setting('{setting}')"
         )));
-        let value: String =
-            (shown.get_result(&mut connection).await).map_err(|error| unreachable(&error))?;
+        let value: String = diesel::RunQueryDsl::get_result(shown, connection)
+            .map_err(|error| StoreStartError::Unreachable(error.to_string()))?;
         // `synchronous_commit` has other values, each of which waits for the local disk.
         if value == "off" {
-            let setting = setting.into();
-            return Err(StoreStartError::Unsafe { setting, value });
+            found.push((setting.to_owned(), value));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A connection of its own for migrations, holding their lock until it is dropped. Blocks.

@@ -141,6 +141,7 @@ fn rule_1_a_doubt_keeps_what_its_driver_knew() {
         bar_resends: true,
         absent: true,
         again_in: HOUR,
+        by_client: false,
     });
     let known = after(&rows(), 1, knows);
     let (operation, _) = &known;
