@@ -2,6 +2,7 @@
 
 #![cfg(test)] // So that clippy knows that every function here is a test's.
 
+mod campaign;
 mod cli;
 mod cluster;
 mod contract;
