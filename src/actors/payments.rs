@@ -11,6 +11,7 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
+use tracing::warn;
 
 use super::{
     Providers, Supervised,
@@ -64,7 +65,10 @@ impl Payments {
                     replayed: true,
                 }),
                 Ok(false) => Err(Refusal::KeyReused),
-                Err(_newer) => Err(Refusal::OutcomeUnknown),
+                Err(newer) => {
+                    warn!(%newer, "cannot compare a request");
+                    Err(Refusal::OutcomeUnknown)
+                }
             };
         }
         let seat = Arc::new(self.front_door.admit(&order.scope)?);
@@ -115,7 +119,7 @@ impl Payments {
             (&mut joined).await
         };
         if let Ok(seated) = timeout_at(deadline + GRACE, seated).await {
-            return seated.unwrap_or(Err(Refusal::OutcomeUnknown));
+            return seated.unwrap_or_else(|_lost| Err(unknown("the key's router was lost")));
         }
         // Another request under the key has kept it waiting. No drive starts without telling
         // the one who asked: once that way is closed, certainly nothing is begun for this request.
@@ -155,7 +159,7 @@ impl Joined {
         let started = self.started;
         match timeout_at(until, done(&mut self.progress)).await {
             Ok(Some(conclusion)) => concluded(&conclusion, started),
-            Ok(None) => Err(Refusal::OutcomeUnknown),
+            Ok(None) => Err(unknown("its drive was lost")),
             Err(_elapsed) => {
                 // No `202` before the intent is committed.
                 let recorded = self
@@ -167,7 +171,8 @@ impl Joined {
                 {
                     Ok(Ok(Progress::Recorded(standing))) => Ok(processing(&standing)),
                     Ok(Ok(Progress::Done(conclusion))) => concluded(&conclusion, started),
-                    Ok(Ok(Progress::Starting) | Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
+                    Ok(Ok(Progress::Starting) | Err(_)) => Err(unknown("its drive was lost")),
+                    Err(_elapsed) => Err(unknown("the store did not answer before the deadline")),
                 }
             }
         }
@@ -198,6 +203,12 @@ fn concluded(conclusion: &Conclusion, started: bool) -> Result<Reply, Refusal> {
         Conclusion::InDoubt(standing) => Ok(processing(standing)),
         Conclusion::Refused(refusal) => Err(refusal.clone()),
     }
+}
+
+/// Says why a client is told that nobody knows: of all answers it is the one that needs a reason.
+fn unknown(reason: &'static str) -> Refusal {
+    warn!(reason, "an intent may have been recorded");
+    Refusal::OutcomeUnknown
 }
 
 fn processing(standing: &Standing) -> Reply {

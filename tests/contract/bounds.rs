@@ -69,6 +69,11 @@ async fn a_rival_under_one_key_waits_no_longer_than_its_deadline() {
         .into();
     codes.sort_unstable();
     assert_eq!(codes, ["outcome_unknown", "overloaded"]);
+    eventually("the log says why nobody knows", || async {
+        let log = world.server.output();
+        (log.contains("the store did not answer before the deadline")).then_some(())
+    })
+    .await;
     drop(lock);
     let (begun, rival) = match one.json()["code"] == "outcome_unknown" {
         true => (&first, &second),

@@ -8,7 +8,7 @@ mod moved;
 mod retries;
 mod several_providers;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use oncepay::sandbox::ChargeFilter;
 use serde_json::{Value, json};
@@ -108,13 +108,19 @@ pub(crate) async fn settled_by_itself_at(world: &World, node: &ServerProcess, ke
     .await
 }
 
+/// The status of an answer, and the code of a problem.
+fn what_it_is(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    format!("{} {}", answer.status, body["code"])
+}
+
 /// Sends the same request again and again, as a good client does, until it has a definite answer.
 pub(crate) async fn until_definite(mut again: impl AsyncFnMut() -> Option<Answer>) -> Answer {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
-    let mut seen = Vec::new();
+    let mut seen = BTreeMap::new();
     loop {
         let answer = again().await;
-        seen.push(answer.as_ref().map(|answer| answer.status));
+        *seen.entry(answer.as_ref().map(what_it_is)).or_insert(0) += 1;
         if let Some(answer) = answer
             && !matches!(answer.status, 202 | 409 | 429 | 500..)
         {
