@@ -1,10 +1,14 @@
 //! A database of one test's own, on either store.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use tempfile::TempDir;
 
@@ -65,8 +69,59 @@ impl Database {
         }
     }
 
+    /// Runs SQL beside the store.
     pub(crate) async fn execute(&self, sql: &str) {
-        execute(self.url(), sql).await;
+        match self {
+            Self::Postgres { url, .. } => execute(url, sql).await,
+            Self::Sqlite { .. } => {
+                let path = self.path();
+                let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+                connection.batch_execute(sql).unwrap();
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Sqlite { _folder, .. } => _folder.path().join("oncepay.db"),
+            Self::Postgres { .. } => panic!("a server has no file of its own"),
+        }
+    }
+
+    /// Keeps a copy of everything that is committed, as a backup does; nobody may be connected.
+    pub(crate) async fn back_up(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                let copy = self.path().with_extension("backup");
+                // Also what is still in the log beside the file.
+                self.execute(&format!("vacuum into '{}'", copy.display()))
+                    .await;
+            }
+            Self::Postgres { name, .. } => {
+                let sql = format!("create database {name}_backup template {name}");
+                self.administer(&sql).await;
+            }
+        }
+    }
+
+    /// Puts the copy in the place of everything that has happened since; nobody may be connected.
+    pub(crate) async fn restore(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                let path = self.path();
+                for end in ["db-wal", "db-shm"] {
+                    // Who ends in order leaves neither.
+                    drop(std::fs::remove_file(path.with_extension(end)));
+                }
+                std::fs::copy(path.with_extension("backup"), &path).unwrap();
+            }
+            Self::Postgres { name, .. } => {
+                self.administer(&format!("drop database {name} with (force)"))
+                    .await;
+                let sql = format!("create database {name} template {name}_backup");
+                self.administer(&sql).await;
+            }
+        }
     }
 
     async fn administer(&self, sql: &str) {

@@ -59,11 +59,17 @@ impl std::ops::DerefMut for World {
 
 impl Surroundings {
     async fn start_server(&self, more: Knobs) -> ServerProcess {
-        let mut settings = vec![
-            ("ONCEPAY_DATABASE_URL", self.database.url().to_owned()),
+        let settings = vec![
             ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
             ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
         ];
+        let settings = settings.into_iter().chain(self.settings()).chain(more.0);
+        ServerProcess::start(settings, PATIENCE).await
+    }
+
+    /// What every program of this world is told of its database and providers.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![("ONCEPAY_DATABASE_URL", self.database.url().to_owned())];
         if self.providers.is_empty() {
             let url = format!("http://{}", self.sandbox.address());
             settings.push(("ONCEPAY_PROVIDER_URL", url));
@@ -71,11 +77,18 @@ impl Surroundings {
         } else {
             settings.push(("ONCEPAY_CONFIG", self.configuration()));
         }
-        let settings = settings
-            .into_iter()
-            .chain(self.knobs.0.iter().cloned())
-            .chain(more.0);
-        ServerProcess::start(settings, PATIENCE).await
+        settings.extend(self.knobs.0.iter().cloned());
+        settings
+    }
+
+    /// Runs a command of a program of this world to its end.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings())
+            .output()
+            .unwrap()
     }
 
     /// Writes the file that names the providers, and gives back where it is.

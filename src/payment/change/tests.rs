@@ -1,5 +1,6 @@
 mod ends;
 mod follow_ups;
+mod restores;
 mod sequences;
 
 pub(in crate::payment) use follow_ups::new;

@@ -23,6 +23,18 @@ struct Page<T> {
     has_more: bool,
 }
 
+impl<T: Listed> Page<T> {
+    /// After what the next page begins, if there is one. A page that leads nowhere would be asked for
+    /// again and again.
+    fn next(&self, answer: &Answer) -> Result<Option<String>, Outcome> {
+        match self.data.last().and_then(Listed::id) {
+            _ if !self.has_more => Ok(None),
+            None => Err(answer::of_question(answer, None)),
+            Some(last) => Ok(Some(last.to_owned())),
+        }
+    }
+}
+
 /// An object that a list can go on after.
 pub(super) trait Listed: DeserializeOwned {
     fn id(&self) -> Option<&str>;
@@ -51,25 +63,34 @@ pub(super) async fn all<'a, T: Listed>(
     let mut kept = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..PAGES_MAX {
-        let mut query = filter.to_vec();
-        query.push(("limit", PAGE_LIMIT));
-        query.extend(after.as_deref().map(|id| ("starting_after", id)));
-        let got = exchanges().get(path, &query).await;
-        let answer = got.map_err(|no_answer| no_answer.outcome(None, "list"))?;
-        let page: Page<T> = read(&answer)?;
-        let last = page.data.last().and_then(Listed::id).map(str::to_owned);
-        kept.extend(page.data.into_iter().filter(&keep));
-        match last {
-            _ if !page.has_more => return Ok(kept),
-            // A page that leads nowhere would be asked for again and again.
-            None => return Err(answer::of_question(&answer, None)),
-            last => after = last,
+        let (page, next) = page(&exchanges(), path, filter, after.as_deref()).await?;
+        kept.extend(page.into_iter().filter(&keep));
+        match next {
+            None => return Ok(kept),
+            next => after = next,
         }
     }
     Err(super::verdicts::in_doubt(
         crate::provider::InDoubtReason::Unreadable,
         format!("list: longer than {PAGES_MAX} pages"),
     ))
+}
+
+/// One page of the list at `path`, and after what the next one begins.
+pub(super) async fn page<T: Listed>(
+    exchanges: &Exchanges<'_>,
+    path: &str,
+    filter: &[(&str, &str)],
+    after: Option<&str>,
+) -> Result<(Vec<T>, Option<String>), Outcome> {
+    let mut query = filter.to_vec();
+    query.push(("limit", PAGE_LIMIT));
+    query.extend(after.map(|id| ("starting_after", id)));
+    let got = exchanges.get(path, &query).await;
+    let answer = got.map_err(|no_answer| no_answer.outcome(None, "list"))?;
+    let page: Page<T> = read(&answer)?;
+    let next = page.next(&answer)?;
+    Ok((page.data, next))
 }
 
 fn read<T: Listed>(answer: &Answer) -> Result<Page<T>, Outcome> {

@@ -147,6 +147,14 @@ pub(super) async fn check_durability(pool: &Pool) -> Result<(), StoreStartError>
     Ok(())
 }
 
+/// A connection of its own, for one question.
+pub(super) async fn connect_alone(
+    url: &SecretString,
+) -> Result<AsyncPgConnection, StoreStartError> {
+    let config = configuration(url, SESSION)?;
+    (connect(&config).await).map_err(|error| StoreStartError::Unreachable(error.to_string()))
+}
+
 /// A connection of its own for migrations, holding their lock until it is dropped. Blocks.
 pub(in super::super) fn connect_to_migrate(
     url: &SecretString,
