@@ -73,9 +73,9 @@ fn version_is_the_package_s() {
 
 #[test]
 fn an_unknown_flag_is_a_matter_of_usage() {
-    let output = oncepay(&folder(), &["serve", "--redis-url", "redis://x"], &[]);
+    let output = oncepay(&folder(), &["serve", "--cache-url", "redis://x"], &[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("--redis-url"), "{}", err(&output));
+    assert!(err(&output).contains("--cache-url"), "{}", err(&output));
     assert_eq!(out(&output), "");
 }
 
@@ -89,11 +89,11 @@ fn an_unknown_setting_stops_every_command_that_reads_settings() {
         &["merchants", "list"],
     ] {
         let folder = folder();
-        let output = oncepay(&folder, args, &[("ONCEPAY_REDIS_URL", "redis://x")]);
+        let output = oncepay(&folder, args, &[("ONCEPAY_CACHE_URL", "redis://x")]);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         let said = err(&output);
         assert!(
-            said.contains("environment variable ONCEPAY_REDIS_URL"),
+            said.contains("environment variable ONCEPAY_CACHE_URL"),
             "{said}"
         );
         assert!(said.contains("what to do: "), "{said}");

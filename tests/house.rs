@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 7] = [
 const TOP: &str = "cli";
 
 /// A crate, and the places that may name it: one, or one for each end of a protocol.
-const KNOWN_ONLY_TO: [(&str, &[&str]); 8] = [
+const KNOWN_ONLY_TO: [(&str, &[&str]); 10] = [
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("actix_web", &["http"]),
@@ -27,6 +27,8 @@ const KNOWN_ONLY_TO: [(&str, &[&str]); 8] = [
     ("hyper", &["sandbox"]),
     ("reqwest", &["provider/stripe", "cli/drill"]),
     ("clap", &["cli"]),
+    ("redis", &["lookups"]),
+    ("bb8_redis", &["lookups"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

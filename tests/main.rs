@@ -3,13 +3,17 @@
 #![cfg(test)] // So that clippy knows that every function here is a test's.
 
 mod cli;
+mod cluster;
 mod contract;
+mod database_fails;
 mod downstream_fails;
 mod drill;
 mod harness;
 mod house;
+mod model;
 mod overload;
 mod reconcile;
+mod redis;
 mod response_lost;
 mod restores;
 mod sandbox;

@@ -82,7 +82,7 @@ pub(crate) async fn drive(
             fingerprint,
             answer: answer.clone(),
         };
-        context.lookups.put(order.scope.clone(), settled).await;
+        context.lookups.put(order.scope.clone(), settled);
     }
     publisher.send_replace(Progress::Done(Arc::new(conclusion)));
 }

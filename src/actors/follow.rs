@@ -5,10 +5,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::{drive::Drive, held::Moment};
+use super::{
+    drive::Drive,
+    held::{Moment, terms},
+};
 use crate::{
-    payment::{Answer, Change, OperationChange, OperationState, Standing},
-    resilience::Backoff,
+    payment::{Answer, Change, OperationChange, OperationState, Standing, Step, next_step},
+    resilience::{Backoff, Purpose},
     store::WriteError,
 };
 
@@ -30,9 +33,11 @@ const POLL: Backoff = Backoff {
     cap: Duration::from_millis(500),
 };
 
-/// Waits for the operation of `standing` to be settled, and takes it over once nobody has it.
+/// Waits for the operation of `standing` to be settled, and takes it over once nobody has it. What
+/// nobody has and nothing can be done for now is left as it is.
 pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
     let (context, scope) = (drive.context, &drive.order.scope);
+    let mut wakes = context.lookups.wakes(scope);
     let mut unknown = false;
     for poll in 1_u32.. {
         if let (OperationState::Settled, Some(answer)) =
@@ -41,6 +46,9 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
             return Followed::Settled(answer);
         }
         if !standing.operation.is_leased(standing.now) {
+            if !may_drive(drive, &standing) {
+                break;
+            }
             let asked = Moment::read(context);
             match context.db.change(take_over(drive, &standing)).await {
                 Ok(taken) if taken.applied => return Followed::TakenOver(Box::new(taken), asked),
@@ -55,7 +63,10 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
         if wake >= drive.order.deadline || context.stopping.is_cancelled() {
             break;
         }
-        sleep_until(wake).await;
+        tokio::select! {
+            () = sleep_until(wake) => {}
+            () = wakes.next() => {} // It only shortens the wait: what is true, the store says.
+        }
         match context
             .store
             .operation(scope.merchant_id, scope.mode, &scope.key)
@@ -70,6 +81,21 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
         OperationState::Released if unknown => Followed::Unknown,
         OperationState::Released => Followed::StillReleased(Box::new(standing)),
         OperationState::Open | OperationState::Settled => Followed::StillOpen(Box::new(standing)),
+    }
+}
+
+/// Whether taking the operation over could bring it on. What is open may have been sent already, so
+/// that sending it needs leave that may not be there: then it is recovery's, which has leave of its own.
+fn may_drive(drive: &Drive<'_>, seen: &Standing) -> bool {
+    let operation = &seen.operation;
+    match drive.context.route_of(&operation.route) {
+        Some(route) if operation.state == OperationState::Open => {
+            match next_step(operation, terms(route), seen.now) {
+                Step::Send { .. } => route.actor.resends(Purpose::Client) > 0,
+                Step::Inspect { .. } | Step::LookUp => route.actor.is_available(Purpose::Client),
+            }
+        }
+        _ => true,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     payment::{
         Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
-        Standing, Step, Verdict, judge_absence, next_step, send_until,
+        Standing, Step, Verdict, judge_absence, made_until, next_step, send_until,
     },
     provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
@@ -178,14 +178,18 @@ impl<'a> Held<'a> {
     async fn look_up(self, route: &Route, reason: &str) -> Conclusion {
         let operation = &self.standing.operation;
         let terms = terms(route);
+        let now = self.standing.now.plus(self.asked.monotonic.elapsed());
+        let leased = operation.lease_until.since(self.standing.now);
         let inquiry = Inquiry {
             call: call_of(&self.standing, self.errand.request_id),
             sent: SentBetween {
                 // What was put in doubt by a restore may have been sent ever since it was made.
                 first: operation.first_sent_at.min(operation.created_at),
-                last: send_until(operation, terms).max(self.standing.now),
+                last: made_until(operation, terms, now),
             },
             purpose: self.errand.purpose,
+            // Not the client's: who waits hears that it is in doubt, while the look goes on.
+            deadline: Deadline::at(self.asked.monotonic + leased),
         };
         let mut left = LeftInDoubt {
             bar_resends: true,
@@ -202,7 +206,7 @@ impl<'a> Held<'a> {
                 left.reason = doubt.reason.as_str().to_owned();
                 left.reference = doubt.reference;
             }
-            Found::There(_) | Found::Unanswered(_) => {}
+            Found::There(_) | Found::Unanswered(_) | Found::More => {}
             Found::Absent => {
                 let waited = self.asked.monotonic.elapsed();
                 let now = self.standing.now.plus(waited);
@@ -303,7 +307,12 @@ impl<'a> Held<'a> {
             Duration::ZERO => jittered,
             asked => asked.min(jittered.max(backoff.cap)),
         };
-        let left = LeftInDoubt { again_in, ..left };
+        let by_client = self.errand.purpose == Purpose::Client;
+        let left = LeftInDoubt {
+            again_in,
+            by_client,
+            ..left
+        };
         let after = self.change(Change::LeaveInDoubt(left)).await;
         self.ended(after)
     }
@@ -353,7 +362,7 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
     }
 }
 
-fn terms(route: &Route) -> ProviderTerms {
+pub(super) fn terms(route: &Route) -> ProviderTerms {
     let profile = route.provider.profile();
     ProviderTerms {
         key_retention: profile.key_retention,

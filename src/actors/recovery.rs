@@ -111,14 +111,28 @@ impl Sweep {
         }
     }
 
-    /// Claims as many operations as there are free slots, of providers that may be asked.
+    /// Claims of each provider's operations as many as it lets pass, in an equal share of the free slots:
+    /// who is claimed and cannot be sent waits longer for nothing.
     async fn settle_abandoned(&self) -> Result<(), WriteError> {
-        let mut permits: Vec<OwnedSemaphorePermit> = Vec::new();
-        while let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
-            permits.push(permit);
+        let mut providers = self.context.recoverable_providers();
+        while let Some((provider, resends)) = providers.pop() {
+            let others = providers.len();
+            let share = self.slots.available_permits().div_ceil(others + 1);
+            let limit = u32::try_from(share).unwrap_or(u32::MAX).min(resends);
+            self.settle_abandoned_at(provider, limit).await?;
         }
-        let providers = self.context.recoverable_providers();
-        if permits.is_empty() || providers.is_empty() {
+        Ok(())
+    }
+
+    async fn settle_abandoned_at(&self, provider: String, limit: u32) -> Result<(), WriteError> {
+        let mut permits: Vec<OwnedSemaphorePermit> = Vec::new();
+        for _ in 0..limit {
+            match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(permit) => permits.push(permit),
+                Err(_none_left) => break,
+            }
+        }
+        if permits.is_empty() {
             return Ok(());
         }
         let asked = Moment::read(&self.context);
@@ -126,7 +140,7 @@ impl Sweep {
             owner: self.context.environment.new_owner(),
             lease: self.context.settings.lease,
             limit: u32::try_from(permits.len()).unwrap_or(u32::MAX),
-            providers,
+            providers: vec![provider],
             at: self.context.environment.now(),
         };
         let claimed = self.context.store.claim(claim).await?;
@@ -230,7 +244,7 @@ async fn settle(context: &DriveContext, standing: Standing, asked: Moment) {
                 fingerprint,
                 answer,
             };
-            context.lookups.put(scope, settled).await;
+            context.lookups.put(scope, settled);
         }
         Conclusion::InDoubt(standing) => warn_of_age(context, &standing),
         Conclusion::Released(_) | Conclusion::Refused(_) => {}

@@ -1,7 +1,9 @@
 //! An operator's verdict on what is in doubt (rule 15): sending is barred first, and the provider is
 //! asked before anything is believed. Start reading at [`Payments::resolve`].
 
-use tokio::time::sleep;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use super::{
@@ -16,9 +18,12 @@ use crate::{
         Verdict,
     },
     provider::{Found, Outcome, SentBetween},
-    resilience::Purpose,
+    resilience::{Deadline, Purpose},
     store::{ReadError, WriteError},
 };
+
+/// Between two looks at whether the operation's driver is done with it.
+const POLL: Duration = Duration::from_millis(250);
 
 /// What an operator says of an operation in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +79,9 @@ impl From<WriteError> for ResolveRefusal {
 
 impl Payments {
     /// Settles the operation of `payment_id` that is in doubt by an operator's word, as far as the
-    /// provider does not contradict it. Takes as long as one attempt may, so that none is under way
-    /// when the provider is asked. Gives the payment as it stands then.
+    /// provider does not contradict it. Waits for who drives the operation now, at most for a lease,
+    /// and then as long as one attempt may take, so that none is under way when the provider is
+    /// asked. Gives the payment as it stands then.
     ///
     /// # Errors
     /// [`ResolveRefusal`]; unless it is about the operation's choice, nothing is sent for the
@@ -105,17 +111,7 @@ impl Payments {
         resolver: Resolver,
     ) -> Result<Payment, ResolveRefusal> {
         let context = &*self.context;
-        let standing = chosen(context, payment_id, operation_id).await?;
-        let route = context.route_of(&standing.operation.route);
-        let route = route.ok_or(ResolveRefusal::NoProvider)?;
-        let barred = Change::BeginResolving {
-            owner: context.environment.new_owner(),
-            lease: context.settings.lease,
-        };
-        let held = context.change(&standing.operation, barred).await?;
-        if !held.applied {
-            return Err(ResolveRefusal::Busy);
-        }
+        let (held, route) = barred(context, payment_id, operation_id).await?;
         sleep(route.provider.profile().attempt_timeout).await;
         let resolving = Resolving {
             context,
@@ -127,6 +123,36 @@ impl Payments {
             Resolution::Succeeded { reference } => resolving.succeeded(&reference).await,
             Resolution::Failed => resolving.failed().await,
         }
+    }
+}
+
+/// Takes the operation, and bars sending, as soon as nobody drives it. A driver that lost it before
+/// its lease was over would not know: it could send once more after the provider was asked.
+async fn barred(
+    context: &DriveContext,
+    payment_id: PaymentId,
+    operation_id: Option<OperationId>,
+) -> Result<(Standing, &Route), ResolveRefusal> {
+    let patience = Instant::now() + context.settings.lease;
+    loop {
+        let standing = chosen(context, payment_id, operation_id).await?;
+        let route = context.route_of(&standing.operation.route);
+        let route = route.ok_or(ResolveRefusal::NoProvider)?;
+        if !standing.operation.is_leased(standing.now) {
+            let bar = Change::BeginResolving {
+                owner: context.environment.new_owner(),
+                lease: context.settings.lease,
+            };
+            let held = context.change(&standing.operation, bar).await?;
+            if held.applied {
+                return Ok((held, route));
+            }
+        }
+        let wake = Instant::now() + POLL;
+        if wake > patience || context.stopping.is_cancelled() {
+            return Err(ResolveRefusal::Busy);
+        }
+        sleep_until(wake).await;
     }
 }
 
@@ -206,7 +232,9 @@ impl Resolving<'_> {
             Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
             Found::There(Outcome::NotSent(refused))
             | Found::Unanswered(Outcome::NotSent(refused)) => Err(self.leave(refused.detail).await),
-            Found::Unanswered(_) => Err(self.leave("no answer that tells".to_owned()).await),
+            Found::More | Found::Unanswered(_) => {
+                Err(self.leave("no answer that tells".to_owned()).await)
+            }
         }
     }
 
@@ -219,6 +247,8 @@ impl Resolving<'_> {
                 last: self.held.now,
             },
             purpose: Purpose::Settling,
+            // The lease is longer than this by an attempt, which has been waited for.
+            deadline: Deadline::at(Instant::now() + self.context.settings.deadline),
         }
     }
 

@@ -128,11 +128,14 @@ impl DriveContext {
         self.routes.keys().map(String::as_str)
     }
 
-    /// Where operations in doubt may be settled now.
-    pub(crate) fn recoverable_providers(&self) -> Vec<String> {
-        let available = |route: &&Route| route.actor.is_available(Purpose::Settling);
-        let names = |route: &Route| route.provider.profile().name.clone();
-        self.routes.values().filter(available).map(names).collect()
+    /// Where operations in doubt may be settled now, and how many of them could be sent again.
+    pub(crate) fn recoverable_providers(&self) -> Vec<(String, u32)> {
+        let routes = self.routes.iter();
+        let resends = routes.map(|(name, route)| {
+            let resends = route.actor.resends(Purpose::Settling);
+            (name.clone(), resends)
+        });
+        resends.filter(|(_, resends)| *resends > 0).collect()
     }
 
     pub(crate) fn route(&self, name: &str) -> Option<&Route> {

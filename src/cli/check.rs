@@ -8,16 +8,17 @@ use url::Url;
 use super::{
     error::{CliError, in_one_line},
     printer::Printer,
-    routes::unreachable_routes,
+    routes::{self, unreachable_routes},
     runtime,
     serve::ServeArgs,
     wiring::{self, StoreFinding},
 };
 use crate::{
-    config::{Config, ProviderConfig, describe_database},
+    config::{Config, ProviderConfig, describe_database, describe_redis},
     environment::Environment,
+    lookups::{self, LookupError},
     provider::Provider,
-    store::Store,
+    store::{Store, StoreStartError},
 };
 
 /// 0 when `serve` would work, 1 when not.
@@ -50,6 +51,11 @@ impl Findings<'_> {
         self.printer.result(&format!("ok      {what}: {found}"))
     }
 
+    /// What `serve` can do with, or without.
+    fn warn(&mut self, what: &str, found: &str) -> Result<(), CliError> {
+        self.printer.result(&format!("warning {what}: {found}"))
+    }
+
     fn bad(&mut self, what: &str, found: &str) -> Result<(), CliError> {
         self.is_well = false;
         self.printer.result(&format!("FAILED  {what}: {found}"))
@@ -58,6 +64,7 @@ impl Findings<'_> {
 
 async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
     let store = check_store(config, findings).await?;
+    check_redis(config, findings).await?;
     let providers = match wiring::build_providers(config, None, &Handle::current()) {
         Ok(providers) => providers,
         Err(error) => return findings.bad("providers", &in_one_line(&*error)),
@@ -75,6 +82,29 @@ async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliEr
     }
 }
 
+/// Redis is never needed: without it, `serve` works as well.
+async fn check_redis(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
+    let Some(url) = &config.redis_url else {
+        return Ok(());
+    };
+    let named = describe_redis(url);
+    let settings = match wiring::redis_settings(config) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return Ok(()),
+        Err(error) => return findings.bad("redis", &in_one_line(&*error)),
+    };
+    match lookups::reach(&settings).await {
+        Ok(()) => findings.good("redis", &format!("{named} answers")),
+        Err(error @ LookupError::Settings(_)) => {
+            findings.bad("redis", &format!("{named}: {}", in_one_line(&error)))
+        }
+        Err(error) => {
+            let found = format!("{named}: {}; payments do not need it", in_one_line(&error));
+            findings.warn("redis", &found)
+        }
+    }
+}
+
 async fn check_store(
     config: &Config,
     findings: &mut Findings<'_>,
@@ -82,9 +112,12 @@ async fn check_store(
     let database = describe_database(&config.database_url);
     let environment = Environment::of_the_machine();
     let found = match wiring::inspect_store(config, &environment).await {
-        Ok(StoreFinding::UpToDate(store)) => match store.ping().await {
+        Ok(StoreFinding::UpToDate { store, remarks }) => match store.ping().await {
             Ok(()) => {
                 findings.good("store", &format!("{database} answers"))?;
+                for remark in remarks {
+                    findings.warn("store", &remark)?;
+                }
                 return Ok(Some(store));
             }
             Err(error) => {
@@ -92,6 +125,11 @@ async fn check_store(
                 return Ok(None);
             }
         },
+        Ok(StoreFinding::Pending(migrations)) if !config.database_migrate => {
+            let lacks = StoreStartError::MigrationsPending(migrations);
+            findings.bad("store", &format!("{database}: {lacks}"))?;
+            return Ok(None);
+        }
         Ok(StoreFinding::Pending(migrations)) => format!(
             "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
             migrations.join(", ")
@@ -153,7 +191,7 @@ async fn check_routes(
     let profiles = providers.iter().map(|provider| provider.profile());
     let unreachable = unreachable_routes(&unsettled, profiles);
     for line in &unreachable {
-        findings.bad(what, line)?;
+        findings.bad(what, &format!("{line}: {}", routes::ADVICE))?;
     }
     if unreachable.is_empty() {
         let count: i64 = unsettled.iter().map(|route| route.count).sum();

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, net::SocketAddr};
 
-use super::{drill::DrillError, wiring::WiringError};
+use super::{drill::DrillError, routes, wiring::WiringError};
 use crate::{
     config::ConfigError,
     reconcile::{ReconcileError, RecoverError},
@@ -94,9 +94,7 @@ impl CliError {
             }
             Self::Sandbox(_) => "take another address, or stop what listens there",
             Self::Listen { .. } => "take another --listen address, or stop what listens there",
-            Self::Routes(_) => {
-                "configure these providers as they were; `retired = true` keeps one only for settling"
-            }
+            Self::Routes(_) => routes::ADVICE,
             Self::MerchantName { .. } => {
                 "take 1 to 64 characters, none of them a control character"
             }

@@ -2,6 +2,10 @@
 
 use crate::{provider::ProviderProfile, store::UnsettledRoute};
 
+/// What a person does about such operations.
+pub(super) const ADVICE: &str =
+    "configure these providers as they were; `retired = true` keeps one only for settling";
+
 /// Says, a line each, which unsettled operations no configured provider can settle.
 pub(super) fn unreachable_routes<'a>(
     unsettled: &[UnsettledRoute],

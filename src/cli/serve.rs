@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use clap::Args;
+use secrecy::SecretString;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,10 @@ pub(super) struct ServeArgs {
     /// Where the HTTP API answers [default: 127.0.0.1:8080] [env: ONCEPAY_LISTEN]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// The Redis through which servers share finished answers: redis://.. or rediss://.. [default:
+    /// none] [env: REDIS_URL]
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<SecretString>,
     /// The one payment provider; its secret is ONCEPAY_PROVIDER_SECRET [default: the built-in
     /// sandbox] [env: ONCEPAY_PROVIDER_URL]
     #[arg(long, value_name = "URL")]
@@ -43,6 +48,7 @@ impl ServeArgs {
     pub(super) fn load(&self) -> Result<Config, CliError> {
         self.store.load_with(Flags {
             listen: self.listen,
+            redis_url: self.redis_url.clone(),
             provider_url: self.provider_url.clone(),
             ..Flags::default()
         })
@@ -52,6 +58,7 @@ impl ServeArgs {
 /// What is built on the I/O runtime before a request is taken.
 struct Foundation {
     store: Arc<dyn Store>,
+    installation: Installation,
     providers: Vec<Arc<dyn Provider>>,
     sandbox: Option<Sandbox>,
     welcome: Welcome,
@@ -76,6 +83,7 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
     };
     let Foundation {
         store,
+        installation,
         providers,
         sandbox,
         welcome,
@@ -86,6 +94,7 @@ fn serve(config: Config, io: &Runtime, printer: &mut Printer) -> Result<(), CliE
         environment,
         metrics: Metrics::default(),
         store,
+        installation,
         providers,
         io: io.handle().clone(),
         stop,
@@ -123,7 +132,7 @@ async fn found(config: &Config, environment: &Environment) -> Result<Foundation,
             database: describe_database(&config.database_url),
             source,
         })?;
-    Installation::ensure(&*store, environment).await?;
+    let installation = Installation::ensure(&*store, environment).await?;
     let sandbox = if config.uses_built_in_sandbox() {
         let SandboxConfig {
             listen,
@@ -144,6 +153,7 @@ async fn found(config: &Config, environment: &Environment) -> Result<Foundation,
     let welcome = first_start::prepare(&*store, environment, config).await?;
     Ok(Foundation {
         store,
+        installation,
         providers,
         sandbox,
         welcome,

@@ -43,7 +43,10 @@ pub(super) fn environment_variables() -> Result<Vec<(String, String)>, CliError>
         };
         match value.into_string() {
             Ok(value) => variables.push((name, value)),
-            Err(_) if name.starts_with("ONCEPAY_") || name == "DATABASE_URL" => {
+            Err(_)
+                if name.starts_with("ONCEPAY_")
+                    || ["DATABASE_URL", "REDIS_URL"].contains(&&*name) =>
+            {
                 return Err(CliError::NotUnicode(name));
             }
             Err(_) => {}

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,31 +20,41 @@ use crate::{
     config::Config,
     environment::Environment,
     http::{self, HttpDependencies, HttpSettings},
-    lookups::MemoryLookups,
+    lookups::{RedisSettings, TieredLookups, TieredSettings},
     provider::{
         Books, Provider,
         stripe::{StripeProvider, StripeSettings},
     },
     resilience::{AdmissionBounds, Backoff, LimiterSettings},
     sandbox::{Sandbox, SandboxConfig, SandboxError},
-    store::{self, Store, StoreSettings, StoreStartError, StoreUrl},
+    store::{self, Installation, Store, StoreSettings, StoreStartError, StoreUrl},
     telemetry::Metrics,
 };
 
 /// Why a part could not be built, in that part's own words.
 pub(super) type WiringError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens the store, its schema brought up to date. On the I/O runtime: the connections stay there.
+/// Opens the store, its schema brought up to date if that is allowed. On the I/O runtime: the
+/// connections stay there.
 pub(super) async fn open_store(
     config: &Config,
     environment: &Environment,
 ) -> Result<Arc<dyn Store>, StoreStartError> {
-    store::open(store_settings(config, environment, true)?).await
+    store::open(store_settings(
+        config,
+        environment,
+        config.database_migrate,
+    )?)
+    .await
 }
 
 /// What there is before anything is made or changed.
 pub(super) enum StoreFinding {
-    UpToDate(Arc<dyn Store>),
+    UpToDate {
+        store: Arc<dyn Store>,
+        /// What is unusual about it.
+        remarks: Vec<String>,
+    },
     /// It answers, and lacks these migrations.
     Pending(Vec<String>),
     /// There is no file, and the URL says to make one.
@@ -61,12 +72,15 @@ pub(super) async fn inspect_store(
     {
         return Ok(StoreFinding::ToBeMade);
     }
-    let pending = store::pending_migrations(&settings.url).await?;
-    if pending.is_empty() {
-        store::open(settings).await.map(StoreFinding::UpToDate)
-    } else {
-        Ok(StoreFinding::Pending(pending))
+    let found = store::inspect(&settings.url).await?;
+    found.check_safety(settings.allow_unsafe)?;
+    if !found.pending.is_empty() {
+        return Ok(StoreFinding::Pending(found.pending));
     }
+    Ok(StoreFinding::UpToDate {
+        store: store::open(settings).await?,
+        remarks: found.remarks(),
+    })
 }
 
 /// Whether another program has the database open.
@@ -88,7 +102,7 @@ fn store_settings(
         url: StoreUrl::parse(&config.database_url)?,
         pool_max: config.database_pool_max,
         migrate,
-        allow_unsafe: false,
+        allow_unsafe: config.database_allow_unsafe,
         environment: environment.clone(),
     })
 }
@@ -171,6 +185,7 @@ pub(super) struct Parts {
     pub(super) environment: Environment,
     pub(super) metrics: Metrics,
     pub(super) store: Arc<dyn Store>,
+    pub(super) installation: Installation,
     pub(super) providers: Vec<Arc<dyn Provider>>,
     /// Where store and providers live.
     pub(super) io: Handle,
@@ -194,6 +209,7 @@ pub(super) async fn serve(
         environment,
         metrics,
         store,
+        installation,
         providers,
         io,
         stop,
@@ -205,9 +221,17 @@ pub(super) async fn serve(
         stop: stop.clone(),
     });
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let lookups = TieredSettings {
+        memory_bytes_max: LOOKUP_BYTES_MAX,
+        redis: redis_settings(&config)?,
+        installation,
+        store: Arc::clone(&store),
+        environment: environment.clone(),
+        watch: Arc::new(metrics.lookups.clone()),
+    };
     let dependencies = Dependencies {
         store: Arc::clone(&store),
-        lookups: Arc::new(MemoryLookups::new(LOOKUP_BYTES_MAX)),
+        lookups: Arc::new(TieredLookups::start(lookups, &io)?),
         environment: environment.clone(),
         metrics: Arc::clone(&metrics),
         providers,
@@ -270,6 +294,26 @@ pub(super) async fn serve(
         return Err("an actor crashed again and again; see the log".into());
     }
     Ok(())
+}
+
+/// How Redis is to be used, if it is.
+pub(super) fn redis_settings(config: &Config) -> Result<Option<RedisSettings>, WiringError> {
+    let (Some(url), redis) = (&config.redis_url, &config.redis) else {
+        return Ok(None);
+    };
+    let read = |path: &PathBuf| {
+        let unread = |error| format!("redis.ca_file {} cannot be read: {error}", path.display());
+        std::fs::read(path).map_err(unread)
+    };
+    Ok(Some(RedisSettings {
+        url: url.clone(),
+        ca_pem: redis.ca_file.as_ref().map(read).transpose()?,
+        key_prefix: redis.key_prefix.clone(),
+        ttl: redis.ttl(),
+        get_timeout: redis.get_timeout(),
+        connections_max: redis.connections_max,
+        breaker: redis.breaker(),
+    }))
 }
 
 /// What each provider's calls must pass.

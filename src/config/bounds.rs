@@ -16,6 +16,7 @@ impl Config {
         }
         limits.check()?;
         self.check_breaker()?;
+        self.check_redis()?;
         within("retry.budget_percent", self.retry.budget_percent, 0..=100)?;
         within("retry.budget_per_s", self.retry.budget_per_s, 0..=1_000)?;
         within("retry.settling_per_s", self.retry.settling_per_s, 1..=1_000)?;
@@ -141,7 +142,11 @@ impl LimitsConfig {
     }
 }
 
-fn within(setting: &str, value: u32, bounds: RangeInclusive<u32>) -> Result<(), ConfigError> {
+pub(super) fn within(
+    setting: &str,
+    value: u32,
+    bounds: RangeInclusive<u32>,
+) -> Result<(), ConfigError> {
     if bounds.contains(&value) {
         return Ok(());
     }

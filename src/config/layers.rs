@@ -13,9 +13,10 @@ const PREFIX: &str = "ONCEPAY_";
 /// Variables of ours that are no settings, and those that set a setting under another name.
 const CONFIG_FILE: &str = "ONCEPAY_CONFIG";
 const BOOTSTRAP_PREFIX: &str = "ONCEPAY_BOOTSTRAP_";
-const ALIASES: [(&str, &str); 2] = [
+const ALIASES: [(&str, &str); 3] = [
     ("ONCEPAY_LOG", "log.filter"),
     ("DATABASE_URL", "database_url"),
+    ("REDIS_URL", "redis_url"),
 ];
 
 /// Where a setting was read.
@@ -41,7 +42,9 @@ pub(super) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub(super) fn read(env: impl Iterator<Item = (String, String)>) -> Self {
-        let is_ours = |name: &str| name.starts_with(PREFIX) || name == "DATABASE_URL";
+        let is_ours = |name: &str| {
+            name.starts_with(PREFIX) || ALIASES.iter().any(|(alias, _)| *alias == name)
+        };
         Self(
             env.filter(|(name, value)| is_ours(name) && !value.is_empty())
                 .collect(),
@@ -123,11 +126,12 @@ pub(super) fn merge(
         Ok(())
     };
     set("listen", flags.listen.map(|at| at.to_string().into()))?;
-    let database_url = flags.database_url.as_ref();
-    set(
-        "database_url",
-        database_url.map(|url| url.expose_secret().into()),
-    )?;
+    for (setting, url) in [
+        ("database_url", &flags.database_url),
+        ("redis_url", &flags.redis_url),
+    ] {
+        set(setting, url.as_ref().map(|url| url.expose_secret().into()))?;
+    }
     set(
         "provider_url",
         flags.provider_url.as_deref().map(Value::from),

@@ -18,6 +18,7 @@ mod log;
 mod provider;
 mod read;
 mod recovery;
+mod redis;
 mod resilience;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -25,6 +26,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use self::redis::{RedisConfig, describe_redis};
 pub use bootstrap::BootstrapKeys;
 pub use database::describe_database;
 pub use error::ConfigError;
@@ -48,6 +50,17 @@ pub struct Config {
     pub database_url: SecretString,
     /// Connections to the database, at most: 1 to 200. Default: 16.
     pub database_pool_max: u32,
+    /// Whether pending migrations are run at start; otherwise they stop it, and `oncepay migrate` runs
+    /// them. Default: true.
+    pub database_migrate: bool,
+    /// Accepts a PostgreSQL that runs without `fsync`, `full_page_writes` or `synchronous_commit` and
+    /// so can forget a payment that it has committed. Default: false.
+    pub database_allow_unsafe: bool,
+    /// Where servers share finished answers: `redis://user:password@host:port/database`, or `rediss://`
+    /// for TLS. Never needed, and never believed over the database. `REDIS_URL` is read too. No
+    /// default: each server keeps them in its own memory only.
+    #[serde(deserialize_with = "read::optional_secret")]
+    pub redis_url: Option<SecretString>,
     /// Base URL of the one provider of a simple installation, which is then named `stripe`; the
     /// built-in sandbox is not started. No default.
     #[serde(deserialize_with = "read::text")]
@@ -69,6 +82,8 @@ pub struct Config {
     pub routing: Vec<String>,
     /// The built-in sandbox, table `[sandbox]`.
     pub sandbox: SandboxConfig,
+    /// How Redis is used, table `[redis]`.
+    pub redis: RedisConfig,
     /// What bounds the work and the waiting, table `[limits]`.
     pub limits: LimitsConfig,
     /// How what was left behind is settled, table `[recovery]`.
@@ -94,12 +109,16 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             database_url: SecretString::from("sqlite://oncepay.db?mode=rwc"),
             database_pool_max: 16,
+            database_migrate: true,
+            database_allow_unsafe: false,
+            redis_url: None,
             provider_url: None,
             provider_secret: None,
             provider_account: None,
             providers: Vec::new(),
             routing: Vec::new(),
             sandbox: SandboxConfig::default(),
+            redis: RedisConfig::default(),
             limits: LimitsConfig::default(),
             recovery: RecoveryConfig::default(),
             breaker: BreakerConfig::default(),
@@ -117,6 +136,7 @@ impl Default for Config {
 pub struct Flags {
     pub listen: Option<SocketAddr>,
     pub database_url: Option<SecretString>,
+    pub redis_url: Option<SecretString>,
     pub provider_url: Option<String>,
 }
 

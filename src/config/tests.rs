@@ -1,3 +1,6 @@
+mod bounds;
+mod providers;
+
 use std::{io::Write, path::PathBuf};
 
 use secrecy::ExposeSecret;
@@ -102,9 +105,9 @@ fn a_secret_that_looks_like_a_number_survives() {
 
 #[test]
 fn an_unknown_setting_is_named_with_its_place() {
-    let unknown = refusal(&[("ONCEPAY_REDIS_URL", "redis://x")], "");
+    let unknown = refusal(&[("ONCEPAY_CACHE_URL", "redis://x")], "");
     assert!(
-        unknown.contains("environment variable ONCEPAY_REDIS_URL"),
+        unknown.contains("environment variable ONCEPAY_CACHE_URL"),
         "{unknown}"
     );
     let nested = refusal(&[("ONCEPAY_LIMITS__LEASE", "60")], "");
@@ -137,254 +140,6 @@ fn a_value_that_cannot_be_read_is_named_with_its_place() {
     assert!(negative.contains("database_pool_max"), "{negative}");
     let format = refusal(&[("ONCEPAY_LOG__FORMAT", "xml")], "");
     assert!(format.contains("ONCEPAY_LOG__FORMAT"), "{format}");
-}
-
-#[test]
-fn a_value_out_of_bounds_is_named_with_its_limit() {
-    for (name, value, setting, limit) in [
-        (
-            "ONCEPAY_DATABASE_POOL_MAX",
-            "0",
-            "database_pool_max",
-            "1 to 200",
-        ),
-        ("ONCEPAY_HTTP_WORKERS", "257", "http_workers", "1 to 256"),
-        (
-            "ONCEPAY_LIMITS__IN_FLIGHT_MAX",
-            "0",
-            "limits.in_flight_max",
-            "1 to 1000000",
-        ),
-        (
-            "ONCEPAY_LIMITS__BODY_BYTES_MAX",
-            "9",
-            "limits.body_bytes_max",
-            "1024 to 1048576",
-        ),
-        (
-            "ONCEPAY_LIMITS__DEADLINE_MS",
-            "0",
-            "limits.deadline_ms",
-            "100 to 300000",
-        ),
-        (
-            "ONCEPAY_LIMITS__SHUTDOWN_TIMEOUT_S",
-            "601",
-            "limits.shutdown_timeout_s",
-            "0 to 600",
-        ),
-        (
-            "ONCEPAY_LIMITS__BATCH_ROWS_MAX",
-            "5000",
-            "limits.batch_rows_max",
-            "1 to 4096",
-        ),
-        (
-            "ONCEPAY_LIMITS__DUPLICATES_MAX",
-            "0",
-            "limits.duplicates_max",
-            "1 to 65536",
-        ),
-        (
-            "ONCEPAY_LIMITS__QUEUE_WAIT_MS",
-            "9",
-            "limits.queue_wait_ms",
-            "10 to 60000",
-        ),
-        (
-            "ONCEPAY_LIMITS__QUEUE_ROWS_MAX",
-            "0",
-            "limits.queue_rows_max",
-            "1 to 1000000",
-        ),
-        (
-            "ONCEPAY_LIMITS__CONNECTIONS_MAX",
-            "0",
-            "limits.connections_max",
-            "1 to 1000000",
-        ),
-        (
-            "ONCEPAY_LIMITS__HEAD_TIMEOUT_MS",
-            "99",
-            "limits.head_timeout_ms",
-            "100 to 60000",
-        ),
-        (
-            "ONCEPAY_LIMITS__BODY_TIMEOUT_MS",
-            "60001",
-            "limits.body_timeout_ms",
-            "100 to 60000",
-        ),
-        (
-            "ONCEPAY_LIMITS__SEND_TIMEOUT_MS",
-            "99",
-            "limits.send_timeout_ms",
-            "100 to 60000",
-        ),
-        (
-            "ONCEPAY_LIMITS__KEEP_ALIVE_S",
-            "0",
-            "limits.keep_alive_s",
-            "1 to 3600",
-        ),
-        (
-            "ONCEPAY_LIMITS__PROVIDER_CALLS_MAX",
-            "0",
-            "limits.provider_calls_max",
-            "1 to 65536",
-        ),
-        (
-            "ONCEPAY_LIMITS__PROVIDER_CALLS_MIN",
-            "0",
-            "limits.provider_calls_min",
-            "1 to 65536",
-        ),
-        (
-            "ONCEPAY_LIMITS__PENDING_TTL_S",
-            "0",
-            "limits.pending_ttl_s",
-            "1 to 2592000",
-        ),
-        (
-            "ONCEPAY_BREAKER__FAILURE_RATE_PERCENT",
-            "101",
-            "breaker.failure_rate_percent",
-            "1 to 100",
-        ),
-        (
-            "ONCEPAY_BREAKER__OPEN_MAX_S",
-            "9",
-            "breaker.open_max_s",
-            "10 to 3600",
-        ),
-        (
-            // The built-in sandbox's attempts take up to 10 s.
-            "ONCEPAY_BREAKER__HALF_OPEN_MAX_S",
-            "10",
-            "breaker.half_open_max_s",
-            "11 to 600",
-        ),
-        (
-            "ONCEPAY_RETRY__BUDGET_PERCENT",
-            "101",
-            "retry.budget_percent",
-            "0 to 100",
-        ),
-    ] {
-        let text = refusal(&[(name, value)], "");
-        assert_eq!(text, format!("{setting} is {value}, but must be {limit}"));
-    }
-}
-
-/// Rule 13.
-#[test]
-fn rule_13_a_lease_outlasts_deadline_and_attempt_and_commit() {
-    assert!(load(&[("ONCEPAY_LIMITS__LEASE_S", "45")], "").is_ok());
-    let short = refusal(&[("ONCEPAY_LIMITS__LEASE_S", "44")], "");
-    assert!(
-        short.starts_with("limits.lease_s is 44, but must be 45 to 3600"),
-        "{short}"
-    );
-    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 20000");
-    let short = refusal(&[("ONCEPAY_LIMITS__LEASE_S", "54")], &slow);
-    assert!(short.contains("must be 55 to 3600"), "{short}");
-}
-
-#[test]
-fn an_attempt_fits_into_the_deadline_and_connecting_into_the_attempt() {
-    let slow = TWO.replace("retired = true", "attempt_timeout_ms = 20001");
-    let text = refusal(&[], &slow);
-    assert_eq!(
-        text,
-        "providers[1].attempt_timeout_ms is 20001, but must be 10 to 20000"
-    );
-    let quick = TWO.replace("retired = true", "attempt_timeout_ms = 500");
-    let config = load(&[], &quick).unwrap();
-    assert_eq!(config.providers[1].connect_timeout().as_millis(), 250);
-    assert_eq!(config.providers[0].connect_timeout().as_millis(), 2_000);
-    let text = refusal(&[], &quick.replace("500", "500\nconnect_timeout_ms = 500"));
-    assert!(
-        text.contains("connect_timeout_ms is 500, but must be 1 to 499"),
-        "{text}"
-    );
-}
-
-#[test]
-fn routing_is_all_that_are_not_retired_unless_it_is_said() {
-    assert_eq!(load(&[], TWO).unwrap().routing, ["main"]);
-    let three = TWO.replace("retired = true", "");
-    assert_eq!(load(&[], &three).unwrap().routing, ["main", "old"]);
-    let env = [("ONCEPAY_ROUTING", "old, main")];
-    assert_eq!(load(&env, &three).unwrap().routing, ["old", "main"]);
-    assert!(refusal(&env, TWO).contains("names \"old\", which is retired"));
-    let unknown = refusal(&[("ONCEPAY_ROUTING", "new")], TWO);
-    assert!(
-        unknown.contains("which is none of the providers"),
-        "{unknown}"
-    );
-    assert!(refusal(&[("ONCEPAY_ROUTING", "main,main")], TWO).contains("twice"));
-}
-
-#[test]
-fn the_secret_tells_the_mode_and_may_not_contradict_it() {
-    assert_eq!(load(&[], TWO).unwrap().providers[0].mode, Some(Mode::Live));
-    let text = refusal(&[], &TWO.replace("retired = true", "mode = \"test\""));
-    assert_eq!(
-        text,
-        "providers[1].mode is test, but the secret is one of the live mode"
-    );
-    assert!(refusal(&[], &TWO.replace("retired = true", "mode = \"play\"")).contains("play"));
-}
-
-#[test]
-fn a_provider_elsewhere_needs_a_secret_and_a_sandbox_beside_us_does_not() {
-    let beside = ("ONCEPAY_PROVIDER_URL", "http://localhost:8081");
-    let config = load(&[beside], "").unwrap();
-    assert_eq!(
-        (config.providers[0].mode, &*config.routing),
-        (None, &["stripe".to_owned()][..])
-    );
-    assert!(!config.uses_built_in_sandbox());
-    let elsewhere = refusal(&[("ONCEPAY_PROVIDER_URL", "https://api.stripe.com")], "");
-    assert!(
-        elsewhere.contains("set ONCEPAY_PROVIDER_SECRET"),
-        "{elsewhere}"
-    );
-    let alone = refusal(&[("ONCEPAY_PROVIDER_SECRET", "sk_test_1")], "");
-    assert!(alone.contains("provider_url is not"), "{alone}");
-    let account = ("ONCEPAY_PROVIDER_ACCOUNT", "acct_1");
-    let alone = refusal(&[account], "");
-    assert!(alone.starts_with("provider_account is set"), "{alone}");
-    let declared = load(&[beside, account], "").unwrap();
-    assert_eq!(declared.providers[0].account.as_deref(), Some("acct_1"));
-    assert!(refusal(&[beside], TWO).contains("both set"));
-    let password = refusal(
-        &[("ONCEPAY_PROVIDER_URL", "https://u:hidden@x.example")],
-        "",
-    );
-    assert!(
-        password.contains("its own setting") || password.contains("SECRET"),
-        "{password}"
-    );
-    assert!(!password.contains("hidden"));
-}
-
-#[test]
-fn a_live_secret_is_not_sent_in_the_clear() {
-    let text = refusal(&[], &TWO.replace("https://old", "http://old"));
-    assert_eq!(
-        text,
-        "providers[1].url must begin with https://, for the secret is a live one"
-    );
-}
-
-#[test]
-fn providers_are_set_in_a_file_only() {
-    let text = refusal(&[("ONCEPAY_PROVIDERS__0__NAME", "x")], "");
-    assert!(
-        text.contains("ONCEPAY_PROVIDERS__0__NAME") && text.contains("file"),
-        "{text}"
-    );
 }
 
 #[test]
@@ -491,6 +246,12 @@ fn a_database_is_described_without_its_parameters() {
             "postgresql://h:5433/d?sslmode=require",
             "PostgreSQL at h:5433/d",
         ),
+        (
+            "postgres://u:p@h1:5432,h2:5433/d?target_session_attrs=read-write",
+            "PostgreSQL at h1:5432,h2:5433/d",
+        ),
+        ("postgres://u:p@ss@h/d", "PostgreSQL"),
+        ("postgres:///d", "PostgreSQL at a local socket/d"),
         ("mysql://u:p@h/d", "a database of an unknown kind"),
     ] {
         assert_eq!(describe_database(&url.into()), said);

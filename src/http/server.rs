@@ -89,6 +89,8 @@ impl HttpState {
         let chance = self.environment.random_fraction();
         match comes_again {
             ComesAgain::ByTheLoad => spread_s(self.payments.retry_span_s(), chance),
+            // On purpose up to twice as long, also for an open breaker: who comes at its end finds a few
+            // probes' room, and who comes later finds it closed. As many come in each second.
             ComesAgain::After(seconds) => {
                 let longer = spread_s(seconds.saturating_add(1), chance);
                 seconds.saturating_add(longer).saturating_sub(1)

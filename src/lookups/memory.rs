@@ -42,20 +42,24 @@ impl MemoryLookups {
             .max(1);
         Self(Cache::with_weighter(items, bytes_max, ByBytes))
     }
+
+    pub(super) fn find(&self, scope: &Scope) -> Option<SettledAnswer> {
+        let settled = self.0.get(scope)?;
+        Some(SettledAnswer::clone(&settled))
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
 }
 
 impl Lookups for MemoryLookups {
     fn get<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Option<SettledAnswer>> {
-        ready(
-            self.0
-                .get(scope)
-                .map(|settled| SettledAnswer::clone(&settled)),
-        )
-        .boxed()
+        ready(self.find(scope)).boxed()
     }
 
-    fn put(&self, scope: Scope, settled: SettledAnswer) -> BoxFuture<'_, ()> {
+    fn put(&self, scope: Scope, settled: SettledAnswer) {
         self.0.insert(scope, Arc::new(settled));
-        ready(()).boxed()
     }
 }

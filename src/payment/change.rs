@@ -52,8 +52,8 @@ pub enum Change {
     },
     /// Ends an operation that was released and whose client did not come back in time.
     Expire,
-    /// Takes an operation in doubt from its driver, lease or not, and bars sending: an operator
-    /// wants to settle it.
+    /// Takes an operation in doubt from its driver and bars sending: an operator wants to settle it.
+    /// The fence does not stop what its driver sends until the lease is over: wait for that first.
     BeginResolving { owner: Owner, lease: Duration },
     /// Records an operator's verdict, with who and why.
     Resolve {
@@ -97,6 +97,9 @@ pub struct LeftInDoubt {
     pub absent: bool,
     /// After how long recovery may try.
     pub again_in: Duration,
+    /// Whether its client drove it. However often that comes back, recovery has its turn no later than it
+    /// would have had it.
+    pub by_client: bool,
 }
 
 /// What a change makes of the rows that were locked for it.
@@ -220,8 +223,14 @@ impl Rows<'_> {
             OperationState::Open if !operation.is_leased(self.now) => {
                 // The former driver may have sent it a moment before it was lost.
                 let tries = operation.recovery_tries.saturating_add(i32::from(recovers));
+                // The lease alone keeps recovery away from its client's drive.
+                let next_recovery_at = match recovers {
+                    true => taken.next_recovery_at,
+                    false => operation.next_recovery_at,
+                };
                 let taken = Operation {
                     recovery_tries: tries,
+                    next_recovery_at,
                     ..taken
                 };
                 self.in_doubt(taken, "driver_lost")
@@ -244,9 +253,14 @@ impl Rows<'_> {
         } else {
             operation.absent_at
         };
+        let again_at = self.now.plus(left.again_in);
+        let next_recovery_at = match left.by_client {
+            true => again_at.min(operation.next_recovery_at),
+            false => again_at,
+        };
         let ended = Operation {
             lease_until: self.now,
-            next_recovery_at: self.now.plus(left.again_in),
+            next_recovery_at,
             in_doubt_reason: Some(self.reason_left(&left.reason)),
             provider_reference: reference.or(operation.provider_reference.clone()),
             resends_barred: operation.resends_barred || left.bar_resends,

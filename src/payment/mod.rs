@@ -48,7 +48,9 @@ pub use operation::{
 pub use payment::{Failure, Origin, Payment};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use request::{Capture, CreatePayment};
-pub use settling::{Absence, ProviderTerms, Step, judge_absence, next_step, send_until};
+pub use settling::{
+    Absence, ProviderTerms, Step, judge_absence, made_until, next_step, send_until,
+};
 pub use status::{IllegalEvent, PaymentStatus};
 pub use timestamp::Timestamp;
 pub use verdict::{Approval, ApprovedAs, Decline, Stands, Verdict};

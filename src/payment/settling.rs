@@ -64,6 +64,12 @@ pub fn send_until(operation: &Operation, terms: ProviderTerms) -> Timestamp {
     forgets.minus(margin)
 }
 
+/// Until when the provider can have made what was sent, as seen at `now`, from when on nothing is sent:
+/// a late attempt takes no longer than the wait for an absence.
+pub fn made_until(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Timestamp {
+    now.min(send_until(operation, terms).plus(terms.absence_wait))
+}
+
 /// Judges that the provider, asked at `now`, does not know the operation.
 pub fn judge_absence(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Absence {
     if is_operators(operation.in_doubt_reason.as_deref()) {

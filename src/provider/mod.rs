@@ -140,9 +140,35 @@ pub struct SentBetween {
     pub last: Timestamp,
 }
 
+/// A look for what an operation may have made, and how far it has come: a question that failed is
+/// asked again where it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    pub sent: SentBetween,
+    /// How many parts of that time have been read to their end.
+    pub(in crate::provider) parts_read: usize,
+    /// The provider's id of the last object that was read of the next part.
+    pub(in crate::provider) after: Option<String>,
+    /// What was met of the operation that something better may still outdo.
+    pub(in crate::provider) met: Vec<Outcome>,
+}
+
+impl Search {
+    pub fn new(sent: SentBetween) -> Self {
+        Self {
+            sent,
+            parts_read: 0,
+            after: None,
+            met: Vec::new(),
+        }
+    }
+}
+
 /// What looking for an operation without knowing its object brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// Nothing that settles so far: the next question of the same search goes on from here.
+    More,
     /// The provider has it. In doubt, with its reference, if it is not finished.
     There(Outcome),
     /// The provider lists everything of that time, and this is not among it. A fresh operation may
@@ -187,7 +213,10 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Looks for what `call` may have done, by the time it was sent: by a list that shows what was
     /// written before, not by a search that lags; for a capture or cancel by the state of its payment.
-    fn find<'a>(&'a self, call: &'a Call, sent: SentBetween) -> BoxFuture<'a, Found>;
+    ///
+    /// Asks one question of `search`, such as for one page, and is to be called until it says something
+    /// else than [`Found::More`]. Asking again after [`Found::Unanswered`] repeats that question.
+    fn find<'a>(&'a self, call: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found>;
 
     /// Gives a charge back: voids a hold, refunds what is left of a capture, under a key derived from
     /// the stray's. Approved once nothing is held or kept any more, whoever gave it back.

@@ -71,7 +71,7 @@ impl Limiter {
     /// so that neither kind of work waits for the other.
     pub fn acquire(&self, purpose: Purpose, now: Instant) -> Option<LimiterPermit> {
         let mut limit = self.lock();
-        if !limit.has_room(purpose) {
+        if limit.room(purpose) == 0 {
             return None;
         }
         *limit.taken(purpose) += 1;
@@ -83,7 +83,12 @@ impl Limiter {
     }
 
     pub fn has_room(&self, purpose: Purpose) -> bool {
-        self.lock().has_room(purpose)
+        self.room(purpose) > 0
+    }
+
+    /// For how many calls there is room now.
+    pub fn room(&self, purpose: Purpose) -> u32 {
+        self.lock().room(purpose)
     }
 
     pub fn snapshot(&self) -> LimiterSnapshot {
@@ -162,10 +167,10 @@ impl Limit {
         self.limit as u32
     }
 
-    fn has_room(&self, purpose: Purpose) -> bool {
+    fn room(&self, purpose: Purpose) -> u32 {
         match purpose {
-            Purpose::Client => self.in_flight < self.whole(),
-            Purpose::Settling => self.settling < (self.whole() / 4).max(1),
+            Purpose::Client => self.whole().saturating_sub(self.in_flight),
+            Purpose::Settling => (self.whole() / 4).max(1).saturating_sub(self.settling),
         }
     }
 

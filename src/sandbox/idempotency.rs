@@ -1,4 +1,5 @@
-//! Stripe's idempotency rules: one stored answer per key, scoped by the secret it came with.
+//! Stripe's idempotency rules: one stored answer per key, scoped by the account of the secret it came
+//! with.
 //!
 //! A key is *running* from the arrival of a request until its answer is final, and *done* from then
 //! on. What was refused before execution began leaves no trace.
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::form::Fingerprint;
 
-/// An idempotency key within the scope of the secret that it was sent with.
+/// An idempotency key within the account of the secret that it was sent with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ScopedKey {
     scoped: Arc<str>,
@@ -20,10 +21,23 @@ pub(super) struct ScopedKey {
 
 impl ScopedKey {
     pub(super) fn new(secret: &str, key: &str) -> Self {
+        let account = account_of(secret);
         Self {
-            scoped: format!("{secret}{key}").into(),
-            scope_length: secret.len(),
+            scoped: format!("{account}{key}").into(),
+            scope_length: account.len(),
         }
+    }
+}
+
+/// What the secrets of one account have in common: `sandbox_<account>_` of those that begin so and go
+/// on. Every other secret is the only one of its account.
+fn account_of(secret: &str) -> &str {
+    let rest = secret.strip_prefix("sandbox_").unwrap_or_default();
+    match rest.split_once('_') {
+        Some((account, own)) if !account.is_empty() && !own.is_empty() => {
+            secret.strip_suffix(own).unwrap_or(secret)
+        }
+        _ => secret,
     }
 }
 
@@ -147,6 +161,26 @@ mod tests {
             keys.standing(&ScopedKey::new("other", "k"), &PRINT, 10),
             Standing::Fresh
         ));
+    }
+
+    #[test]
+    fn secrets_of_one_account_share_their_keys() {
+        let scoped = |secret| ScopedKey::new(secret, "k");
+        assert_eq!(scoped("sandbox_shop_1"), scoped("sandbox_shop_2"));
+        assert_ne!(scoped("sandbox_shop_1"), scoped("sandbox_other_1"));
+        let alone = [
+            "sandbox_shop",
+            "sandbox_shop_",
+            "sandbox__1",
+            "sk_shop_1",
+            "sk_shop_2",
+        ];
+        for (place, one) in alone.iter().enumerate() {
+            for other in alone.iter().skip(place + 1) {
+                assert_ne!(scoped(one), scoped(other));
+            }
+            assert_ne!(scoped(one), scoped("sandbox_shop_1"));
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //! - A key that is used with other parameters is a mismatch even while its first request runs.
 //! - `hang_after` and `reset_after` strike replays too, since it is the wire that fails;
 //!   `error_after` and `error_stored` need an execution, and pass over an invalid request.
+//! - A key is valid within an account, as at Stripe. Secrets `sandbox_<account>_<anything>` are of that
+//!   account; every other secret is an account of its own. What there is, every account sees.
 //! - A hang ends after [`SandboxConfig::hang_max`] with the connection closed, without an answer.
 //!
 //! **Invariant:** nothing here imports another module of this crate.

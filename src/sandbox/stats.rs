@@ -23,7 +23,7 @@ pub struct Stats {
     pub mismatches: u64,
     /// Refusals of a key that was running.
     pub in_use: u64,
-    /// Different idempotency keys seen, by secret.
+    /// Different idempotency keys seen, by account.
     pub distinct_keys: u64,
     /// Most requests that came under one key.
     pub requests_by_key_max: u64,

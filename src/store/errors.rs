@@ -20,17 +20,17 @@ pub enum StoreStartError {
     File { path: String, reason: String },
     #[error(
         "PostgreSQL runs with `{setting} = {value}`, so that a committed payment can be lost; \
-         it must be on"
+         it must be on, unless `database_allow_unsafe` is"
     )]
     Unsafe { setting: String, value: String },
     #[error("the database lacks the migrations {}; run `oncepay migrate`", .0.join(", "))]
     MigrationsPending(Vec<String>),
     #[error(
-        "the database has migrations that this program does not know ({}): a newer program made \
-         them, and this one must not write to it", .0.join(", ")
+        "a newer program has run migrations that this one does not know ({}), and has shut it out: \
+         this one must not write to the database", .0.join(", ")
     )]
     NewerSchema(Vec<String>),
-    #[error("a migration failed: {0}")]
+    #[error("a migration failed, and those after it were not run: {0}")]
     Migration(String),
 }
 

@@ -28,7 +28,7 @@ mod tasks;
 pub use errors::StoreStartError;
 pub use in_use::is_in_use;
 pub use installation::Installation;
-pub use migrations::{migrate, pending_migrations};
+pub use migrations::{Inspection, inspect, migrate};
 pub use open::{StoreSettings, StoreUrl, open};
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::{SqliteSettings, SqliteStore};

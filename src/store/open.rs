@@ -61,7 +61,7 @@ pub struct StoreSettings {
     pub pool_max: u32,
     /// Whether to run pending migrations first; otherwise they are an error.
     pub migrate: bool,
-    /// Accepts a PostgreSQL that can lose what it committed: for throw-away servers of tests.
+    /// Accepts a PostgreSQL that can lose what it committed, and says so in the log.
     pub allow_unsafe: bool,
     pub environment: Environment,
 }
@@ -71,7 +71,7 @@ pub struct StoreSettings {
 ///
 /// # Errors
 /// When the database cannot be reached or made, runs without what keeps commits safe, lacks
-/// migrations, or is newer than this program.
+/// migrations, or is of newer programs that have shut this one out.
 pub async fn open(settings: StoreSettings) -> Result<Arc<dyn Store>, StoreStartError> {
     if settings.migrate {
         let run = migrate(&settings.url).await?;

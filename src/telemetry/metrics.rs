@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{AdmissionMetrics, HttpMetrics, ProviderMetrics, StoreMetrics};
+use super::{AdmissionMetrics, HttpMetrics, LookupMetrics, ProviderMetrics, StoreMetrics};
 
 /// Built once at start and passed down, never a global. A clone counts into the same.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub struct Metrics {
     pub provider: ProviderMetrics,
     pub actors: ActorMetrics,
     pub admission: AdmissionMetrics,
+    pub lookups: LookupMetrics,
     registry: Arc<Registry>,
 }
 
@@ -33,6 +34,7 @@ impl Default for Metrics {
             provider: ProviderMetrics::registered(&mut registry),
             actors: ActorMetrics::registered(&mut registry),
             admission: AdmissionMetrics::registered(&mut registry),
+            lookups: LookupMetrics::registered(&mut registry),
             registry: Arc::new(registry),
         }
     }
@@ -149,7 +151,12 @@ impl ActorMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{provider::Outcome, telemetry::BatchKind};
+    use crate::{
+        lookups::{Found, LookupWatch, Put, Refused, Tier},
+        provider::Outcome,
+        resilience::BreakerState,
+        telemetry::BatchKind,
+    };
 
     #[test]
     fn what_is_counted_is_in_the_text_under_its_conventional_name() {
@@ -162,6 +169,14 @@ mod tests {
         metrics.store.waited(BatchKind::Begin, took);
         metrics.admission.in_flight(5);
         metrics.admission.refused("share");
+        let forged = Found::Refused(Refused::Forged);
+        metrics.lookups.looked_up(Tier::Redis, forged, took);
+        metrics.lookups.looked_up(Tier::Redis, Found::Skipped, took);
+        metrics.lookups.looked_up(Tier::Memory, Found::Hit, took);
+        metrics.lookups.put(Put::Dropped);
+        metrics.lookups.breaker(BreakerState::Open);
+        metrics.lookups.message(true);
+        metrics.lookups.listening(true);
         let not_sent = crate::provider::NotSent {
             reason: crate::provider::NotSentReason::RateLimited,
             detail: String::new(),
@@ -190,6 +205,15 @@ mod tests {
             r#"oncepay_store_queue_wait_seconds_count{kind="begin"} 1"#,
             "oncepay_admission_in_flight 5",
             r#"oncepay_admission_refusals_total{reason="share"} 1"#,
+            r#"oncepay_lookups_total{tier="memory",result="hit"} 1"#,
+            r#"oncepay_lookups_total{tier="redis",result="refused"} 1"#,
+            r#"oncepay_lookups_total{tier="redis",result="skipped"} 1"#,
+            r#"oncepay_lookups_refused_total{reason="forged"} 1"#,
+            "oncepay_lookup_redis_duration_seconds_count 1",
+            r#"oncepay_lookup_puts_total{result="dropped"} 1"#,
+            "oncepay_lookup_breaker_state 1",
+            r#"oncepay_lookup_messages_total{awaited="yes"} 1"#,
+            "oncepay_lookup_listening 1",
             r#"oncepay_provider_outcomes_total{provider="main",kind="not_sent",reason="rate_limited"} 1"#,
             r#"oncepay_provider_attempt_duration_seconds_count{provider="main"} 1"#,
             r#"oncepay_provider_calls_in_flight{provider="main"} 1"#,

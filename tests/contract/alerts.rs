@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use oncepay::{
+    lookups::{Found, LookupWatch, Refused, Tier},
     provider::{NotSent, NotSentReason, Outcome},
     telemetry::{BatchKind, Metrics},
 };
@@ -23,7 +24,10 @@ fn exposed() -> String {
     metrics.provider.called("stripe", &outcome, took);
     drop(metrics.provider.call_begins("stripe"));
     metrics.provider.gate("stripe").transition("closed", "open");
+    let forged = Found::Refused(Refused::Forged);
+    metrics.lookups.looked_up(Tier::Redis, forged, took);
     metrics.actors.restarted("db");
+    metrics.actors.in_doubt("stripe", 1, took);
     metrics.encode()
 }
 

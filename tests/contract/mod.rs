@@ -12,3 +12,4 @@ mod operations;
 mod payments;
 mod refunds;
 mod trouble;
+mod upgrades;

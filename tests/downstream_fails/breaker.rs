@@ -6,7 +6,7 @@ use oncepay::sandbox::{FaultKind, FaultPlan, FaultRule};
 
 use tokio::time::Instant;
 
-use crate::harness::{Backend, Knobs, World, eur, eventually, send};
+use crate::harness::{Backend, Knobs, World, eur, eventually, metric};
 
 /// A breaker that comes back within a second, for tests that wait for it.
 fn quick_breaker() -> Knobs {
@@ -15,21 +15,6 @@ fn quick_breaker() -> Knobs {
         ("ONCEPAY_BREAKER__OPEN_MAX_S", "1".into()),
         ("ONCEPAY_BREAKER__CALLS_MIN", "5".into()),
     ])
-}
-
-/// The sum of a counter or gauge over all its labels that contain `label`.
-async fn metric(world: &World, name: &str, label: &str) -> u64 {
-    let text = send(world.request(reqwest::Method::GET, "/metrics"))
-        .await
-        .expect(200)
-        .body;
-    let text = String::from_utf8(text).unwrap();
-    let lines = text
-        .lines()
-        .filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
-    lines
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
-        .sum()
 }
 
 async fn attempts(world: &World) -> u64 {

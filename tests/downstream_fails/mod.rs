@@ -4,6 +4,8 @@ mod breaker;
 mod dead;
 mod every_fault;
 mod mixed;
+mod moved;
+mod retries;
 mod several_providers;
 
 use std::time::Duration;

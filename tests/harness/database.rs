@@ -1,11 +1,8 @@
 //! A database of one test's own, on either store.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
 };
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
@@ -21,8 +18,18 @@ pub(crate) enum Backend {
 }
 
 pub(crate) enum Database {
-    Sqlite { url: String, _folder: TempDir },
-    Postgres { name: String, url: String },
+    Sqlite {
+        url: String,
+        _folder: TempDir,
+    },
+    Postgres {
+        name: String,
+        url: String,
+    },
+    /// On a server that the test has started for itself.
+    Elsewhere {
+        url: String,
+    },
 }
 
 /// The server that all tests of this run share. It syncs to disk, as the program demands.
@@ -65,26 +72,35 @@ impl Database {
 
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::Sqlite { url, .. } | Self::Postgres { url, .. } => url,
+            Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Elsewhere { url } => url,
         }
     }
 
     /// Runs SQL beside the store.
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
-            Self::Postgres { url, .. } => execute(url, sql).await,
             Self::Sqlite { .. } => {
-                let path = self.path();
-                let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-                connection.batch_execute(sql).unwrap();
+                let mut file = SqliteConnection::establish(&self.file()).unwrap();
+                (file.batch_execute("pragma busy_timeout = 5000")).unwrap();
+                file.batch_execute(sql).unwrap();
             }
+            Self::Postgres { url, .. } | Self::Elsewhere { url } => execute(url, sql).await,
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// Leaves nothing of it, as if it had never been used.
+    pub(crate) async fn empty(&self) {
         match self {
-            Self::Sqlite { _folder, .. } => _folder.path().join("oncepay.db"),
-            Self::Postgres { .. } => panic!("a server has no file of its own"),
+            Self::Sqlite { .. } => {
+                for end in ["", "-wal", "-shm"] {
+                    let path = format!("{}{end}", self.file());
+                    drop(std::fs::remove_file(path)); // Some of them may not be there.
+                }
+            }
+            Self::Postgres { .. } | Self::Elsewhere { .. } => {
+                let sql = "drop schema public cascade; create schema public";
+                self.execute(sql).await;
+            }
         }
     }
 
@@ -92,15 +108,15 @@ impl Database {
     pub(crate) async fn back_up(&self) {
         match self {
             Self::Sqlite { .. } => {
-                let copy = self.path().with_extension("backup");
+                let copy = format!("{}-backup", self.file());
                 // Also what is still in the log beside the file.
-                self.execute(&format!("vacuum into '{}'", copy.display()))
-                    .await;
+                self.execute(&format!("vacuum into '{copy}'")).await;
             }
             Self::Postgres { name, .. } => {
                 let sql = format!("create database {name}_backup template {name}");
                 self.administer(&sql).await;
             }
+            Self::Elsewhere { .. } => panic!("whoever started the server keeps its backups"),
         }
     }
 
@@ -108,12 +124,11 @@ impl Database {
     pub(crate) async fn restore(&self) {
         match self {
             Self::Sqlite { .. } => {
-                let path = self.path();
-                for end in ["db-wal", "db-shm"] {
+                for end in ["-wal", "-shm"] {
                     // Who ends in order leaves neither.
-                    drop(std::fs::remove_file(path.with_extension(end)));
+                    drop(std::fs::remove_file(format!("{}{end}", self.file())));
                 }
-                std::fs::copy(path.with_extension("backup"), &path).unwrap();
+                std::fs::copy(format!("{}-backup", self.file()), self.file()).unwrap();
             }
             Self::Postgres { name, .. } => {
                 self.administer(&format!("drop database {name} with (force)"))
@@ -121,7 +136,13 @@ impl Database {
                 let sql = format!("create database {name} template {name}_backup");
                 self.administer(&sql).await;
             }
+            Self::Elsewhere { .. } => panic!("whoever started the server keeps its backups"),
         }
+    }
+
+    fn file(&self) -> String {
+        let path = self.url().strip_prefix("sqlite://").unwrap();
+        path.trim_end_matches("?mode=rwc").to_owned()
     }
 
     async fn administer(&self, sql: &str) {
@@ -130,7 +151,9 @@ impl Database {
 
     fn name(&self) -> &str {
         match self {
-            Self::Sqlite { .. } => panic!("only a server refuses connections"),
+            Self::Sqlite { .. } | Self::Elsewhere { .. } => {
+                panic!("only the shared server is told to refuse connections")
+            }
             Self::Postgres { name, .. } => name,
         }
     }

@@ -2,15 +2,21 @@
 
 mod answer;
 mod database;
+mod haproxy;
 pub(crate) mod postgres;
 mod process;
 mod providers;
+pub(crate) mod proxy;
+mod redis;
 mod world;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use answer::Answer;
-pub(crate) use database::{Backend, execute, shared_server};
+pub(crate) use database::{Backend, Database, execute, shared_server};
+pub(crate) use haproxy::{Haproxy, check_configuration};
+pub(crate) use process::ServerProcess;
 pub(crate) use providers::ProviderKnobs;
-pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, send};
+pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, metric, send};
 
 /// Makes a test of a story for each of the two stores.
 macro_rules! on_both_stores {

@@ -1,13 +1,16 @@
 //! A PostgreSQL of our own for tests: a throw-away cluster in a temporary folder, on a free port.
-//! Start reading at [`PostgresServer::start`].
+//! Start reading at [`PostgresServer::start`]. A server may have a standby, which can be promoted.
 //!
 //! It ends with the test process, however that ends: a watchdog waits for the closing of a pipe that
 //! only the test process holds open.
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
-    os::unix::{fs::chown, process::CommandExt},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
@@ -26,11 +29,12 @@ pub(crate) enum Fsync {
     Off,
 }
 
-/// A running server. Dropping it stops the server and removes its folder.
+/// A server, which runs unless it was killed. Dropping it stops the server and removes its folder.
 pub(crate) struct PostgresServer {
     folder: TempDir,
     port: u16,
-    fsync: Fsync,
+    /// What it is started with: `name=value`.
+    settings: Vec<String>,
     server: Option<Child>,
     _watchdog: ChildStdin,
 }
@@ -38,6 +42,47 @@ pub(crate) struct PostgresServer {
 impl PostgresServer {
     /// Makes a cluster and starts its server.
     pub(crate) fn start(fsync: Fsync) -> Self {
+        Self::start_with(fsync, &[], &[])
+    }
+
+    /// Makes a cluster with these files in its folder, and starts its server with these settings,
+    /// each `name=value`.
+    pub(crate) fn start_with(fsync: Fsync, settings: &[&str], files: &[(&str, &str)]) -> Self {
+        let fsync = match fsync {
+            Fsync::On => "fsync=on",
+            Fsync::Off => "fsync=off",
+        };
+        let mut this = Self::unmade(&[&[fsync], settings].concat());
+        let mut initdb = command("initdb");
+        initdb
+            .args(["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8"])
+            .args(["--locale", "C", "-D"])
+            .arg(this.data());
+        succeed(&mut initdb);
+        for (name, content) in files {
+            this.write(name, content);
+        }
+        this.start_somewhere();
+        this
+    }
+
+    /// Makes a copy that follows this server as `name`, and starts it with these settings.
+    pub(crate) fn standby(&self, name: &str, settings: &[&str]) -> Self {
+        let mut this = Self::unmade(settings);
+        let primary = format!(
+            "host=127.0.0.1 port={} user=postgres application_name={name}",
+            self.port
+        );
+        let mut copy = command("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["--dbname", &primary, "--pgdata"])
+            .arg(this.data());
+        succeed(&mut copy);
+        this.start_somewhere();
+        this
+    }
+
+    fn unmade(settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("oncepay-postgres-")
             .tempdir()
@@ -45,37 +90,88 @@ impl PostgresServer {
         if let Some((uid, gid)) = unprivileged() {
             chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
-        let watchdog = watchdog(folder.path());
-        let made = command("initdb")
-            .args(["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8"])
-            .args(["--locale", "C", "-D"])
-            .arg(folder.path().join("data"))
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(made.success(), "initdb failed");
-        let mut this = Self {
+        Self {
+            _watchdog: watchdog(folder.path()),
             folder,
             port: 0,
-            fsync,
+            settings: settings.iter().map(ToString::to_string).collect(),
             server: None,
-            _watchdog: watchdog,
-        };
+        }
+    }
+
+    fn start_somewhere(&mut self) {
         // Another process may take the free port first: then another port.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            this.port = port.local_addr().unwrap().port();
+            self.port = port.local_addr().unwrap().port();
             drop(port);
-            if this.try_start() {
-                return this;
+            if self.try_start() {
+                return;
             }
         }
-        panic!("PostgreSQL does not start; {}", this.log());
+        panic!("PostgreSQL does not start; {}", self.log());
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Writes a file into the cluster's folder that nobody but the server may read.
+    fn write(&self, name: &str, content: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((uid, gid)) = unprivileged() {
+            chown(&path, Some(uid), Some(gid)).unwrap();
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// The URL of a database of this server.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes a standby a server of its own.
+    pub(crate) fn promote(&self) {
+        succeed(
+            command("pg_ctl")
+                .args(["promote", "--wait", "--pgdata"])
+                .arg(self.data()),
+        );
+    }
+
+    /// Sends a signal to every process of the server, such as STOP and CONT. Each is the leader of a
+    /// group of its own, so that no group has them all.
+    pub(crate) fn signal_all(&self, name: &str) {
+        let postmaster = self.server.as_ref().expect("it runs").id();
+        let mut signal = Command::new("kill");
+        signal.arg(format!("-{name}")).arg(postmaster.to_string());
+        // The postmaster is stopped by then, or starts nothing that this could miss.
+        succeed(&mut signal);
+        for child in children_of(postmaster) {
+            // It may have ended meanwhile.
+            drop(
+                Command::new("kill")
+                    .args([&format!("-{name}"), &child])
+                    .output(),
+            );
+        }
+    }
+
+    /// Stops the server as an operator does who waits for nobody, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        let mut stop = command("pg_ctl");
+        stop.args(["stop", "--mode", "fast", "--wait", "--pgdata"])
+            .arg(self.data());
+        succeed(&mut stop);
+        if let Some(mut server) = self.server.take() {
+            server.wait().unwrap();
+        }
+        self.start_again();
     }
 
     /// Ends the server as a loss of power would, but for the disk's cache.
@@ -99,16 +195,12 @@ impl PostgresServer {
 
     fn try_start(&mut self) -> bool {
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        let fsync = match self.fsync {
-            Fsync::On => "on",
-            Fsync::Off => "off",
-        };
         let mut server = command("postgres")
             .arg("-D")
-            .arg(self.folder.path().join("data"))
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .args(["-k", "", "-c", &format!("fsync={fsync}")])
+            .arg(self.data())
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", ""])
             .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
             .stderr(log)
             .process_group(0)
@@ -151,6 +243,25 @@ fn command(program: &str) -> Command {
         command.uid(uid).gid(gid);
     }
     command
+}
+
+fn children_of(parent: u32) -> Vec<String> {
+    let parent = format!("PPid:\t{parent}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let is_child = |process: &fs::DirEntry| {
+        let status = fs::read_to_string(process.path().join("status"));
+        status.is_ok_and(|status| status.lines().any(|line| line == parent))
+    };
+    processes
+        .filter(is_child)
+        .filter_map(|process| process.file_name().into_string().ok())
+        .collect()
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
 }
 
 /// Debian's folder of the newest version, or else whatever the PATH has.

@@ -12,7 +12,10 @@ use oncepay::{
 pub(crate) struct ProviderKnobs {
     pub(crate) name: &'static str,
     pub(crate) secret: String,
-    pub(crate) account: &'static str,
+    pub(crate) account: Option<&'static str>,
+    pub(crate) retired: bool,
+    /// Where it is, if not at the sandbox of its place.
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) attempt_timeout_ms: u32,
     pub(crate) key_retention_s: u32,
     pub(crate) absence_wait_s: u32,
@@ -23,7 +26,9 @@ impl ProviderKnobs {
         Self {
             name,
             secret: "sandbox_secret".to_owned(),
-            account: "acct_of_the_test",
+            account: Some("acct_of_the_test"),
+            retired: false,
+            address: None,
             attempt_timeout_ms: 500,
             key_retention_s: 86_400,
             absence_wait_s: 7_200,
@@ -32,12 +37,15 @@ impl ProviderKnobs {
 
     /// Its table in a configuration file.
     pub(super) fn table(&self, address: SocketAddr) -> String {
+        let address = self.address.unwrap_or(address);
+        let account = self.account.map(|it| format!("account = \"{it}\"\n"));
         format!(
-            "[[providers]]\nname = \"{}\"\nurl = \"http://{address}\"\nsecret = \"{}\"\n\
-             account = \"{}\"\nattempt_timeout_ms = {}\nkey_retention_s = {}\nabsence_wait_s = {}\n",
+            "[[providers]]\nname = \"{}\"\nurl = \"http://{address}\"\nsecret = \"{}\"\n{}\
+             retired = {}\nattempt_timeout_ms = {}\nkey_retention_s = {}\nabsence_wait_s = {}\n",
             self.name,
             self.secret,
-            self.account,
+            account.unwrap_or_default(),
+            self.retired,
             self.attempt_timeout_ms,
             self.key_retention_s,
             self.absence_wait_s,

@@ -59,17 +59,16 @@ impl std::ops::DerefMut for World {
 
 impl Surroundings {
     async fn start_server(&self, more: Knobs) -> ServerProcess {
-        let settings = vec![
+        ServerProcess::start(self.settings().chain(more.0), PATIENCE).await
+    }
+
+    /// The environment of the next server.
+    fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let mut settings = vec![
+            ("ONCEPAY_DATABASE_URL", self.database.url().to_owned()),
             ("ONCEPAY_BOOTSTRAP_API_KEY", API_KEY.to_owned()),
             ("ONCEPAY_BOOTSTRAP_ADMIN_KEY", ADMIN_KEY.to_owned()),
         ];
-        let settings = settings.into_iter().chain(self.settings()).chain(more.0);
-        ServerProcess::start(settings, PATIENCE).await
-    }
-
-    /// What every program of this world is told of its database and providers.
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![("ONCEPAY_DATABASE_URL", self.database.url().to_owned())];
         if self.providers.is_empty() {
             let url = format!("http://{}", self.sandbox.address());
             settings.push(("ONCEPAY_PROVIDER_URL", url));
@@ -77,12 +76,23 @@ impl Surroundings {
         } else {
             settings.push(("ONCEPAY_CONFIG", self.configuration()));
         }
-        settings.extend(self.knobs.0.iter().cloned());
-        settings
+        settings.into_iter().chain(self.knobs.0.iter().cloned())
     }
 
-    /// Runs a command of a program of this world to its end.
-    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+    /// Runs a command that is to end by itself with the settings of the next server; its exit code, and
+    /// all that it says.
+    pub(crate) async fn command(&self, name: &str) -> (Option<i32>, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"));
+        command.arg(name).env_clear().envs(self.settings());
+        command.env("ONCEPAY_LISTEN", "127.0.0.1:0");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    /// Runs a command with the settings of the next server to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
         std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
             .args(arguments)
             .env_clear()
@@ -93,7 +103,9 @@ impl Surroundings {
 
     /// Writes the file that names the providers, and gives back where it is.
     fn configuration(&self) -> String {
+        // Who has no sandbox of its own says where it is.
         let sandboxes = std::iter::once(&self.sandbox).chain(&self.others);
+        let sandboxes = sandboxes.chain(std::iter::repeat(&self.sandbox));
         let tables = self.providers.iter().zip(sandboxes);
         let tables = tables.map(|(provider, sandbox)| provider.table(sandbox.address()));
         let path = self.folder.path().join("oncepay.toml");
@@ -118,6 +130,15 @@ impl World {
         knobs: Knobs,
         providers: Vec<ProviderKnobs>,
     ) -> Self {
+        Self::start_over(Database::create(backend).await, knobs, providers).await
+    }
+
+    /// As [`Self::start_at`], over a database that there is already.
+    pub(crate) async fn start_over(
+        database: Database,
+        knobs: Knobs,
+        providers: Vec<ProviderKnobs>,
+    ) -> Self {
         let mut others = Vec::new();
         for _ in providers.iter().skip(1) {
             others.push(providers::sandbox().await);
@@ -125,7 +146,7 @@ impl World {
         let around = Surroundings {
             sandbox: providers::sandbox().await,
             others,
-            database: Database::create(backend).await,
+            database,
             knobs,
             providers,
             folder: tempfile::tempdir().unwrap(),
@@ -251,6 +272,21 @@ impl World {
 
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
     Answer::of(request.send().await.unwrap()).await
+}
+
+/// The sum of a counter or gauge over all its labels that contain `label`.
+pub(crate) async fn metric(world: &World, name: &str, label: &str) -> u64 {
+    let text = send(world.request(Method::GET, "/metrics"))
+        .await
+        .expect(200)
+        .body;
+    let text = String::from_utf8(text).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+    lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
+        .sum()
 }
 
 pub(crate) fn eur(amount: i64) -> Value {

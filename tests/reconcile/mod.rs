@@ -21,7 +21,7 @@ on_both_stores! {
 fn reconciled(world: &World, more: &[&str]) -> (i32, Vec<String>) {
     let start = ["reconcile", "--from", "2020-01-01T00:00:00Z", "--json"];
     let arguments: Vec<_> = start.iter().chain(more).copied().collect();
-    let output = world.command(&arguments);
+    let output = world.run(&arguments);
     let text = String::from_utf8(output.stdout).unwrap();
     let kind = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -90,7 +90,7 @@ async fn what_went_through_us_is_equal_whatever_became_of_it(backend: Backend) {
     beside_us(&world, "payment_intents", &foreign).await;
     expect_equal(&world);
     let arguments = ["reconcile", "--from", "2020-01-01T00:00:00Z"];
-    let output = world.command(&arguments);
+    let output = world.run(&arguments);
     assert!(output.status.success() && output.stdout.is_empty());
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -206,6 +206,6 @@ async fn what_is_fresh_is_under_way_and_who_cannot_compare_says_so(backend: Back
     expect(&world, &["in_doubt"]);
     assert_eq!(reconciled(&world, &["--provider", "nobody"]), (2, vec![]));
     world.providers[0].secret = String::from("another");
-    let refuses = world.command(&["reconcile", "--from", "yesterday"]);
+    let refuses = world.run(&["reconcile", "--from", "yesterday"]);
     assert_eq!(refuses.status.code(), Some(2));
 }

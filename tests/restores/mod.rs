@@ -64,7 +64,7 @@ async fn restored(world: &mut World) -> String {
 fn recovered(world: &World, more: &[&str]) -> String {
     let start = ["recover", "--since", "2020-01-01T00:00:00Z"];
     let arguments: Vec<_> = start.iter().chain(more).copied().collect();
-    let output = world.command(&arguments);
+    let output = world.run(&arguments);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
     String::from_utf8(output.stdout).unwrap()
@@ -349,7 +349,7 @@ async fn rule_19_what_was_failed_over_since_the_backup_is_found_where_it_went(ba
 async fn rule_19_nothing_is_recovered_while_a_server_runs(backend: Backend) {
     let world = world(backend).await;
     world.pay("k", &order("k")).await.expect(201);
-    let output = world.command(&["recover", "--since", "2020-01-01T00:00:00Z"]);
+    let output = world.run(&["recover", "--since", "2020-01-01T00:00:00Z"]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("another program has"), "{told}");

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use oncepay::{
-    actors::{Reply, Resolution, ResolveRefusal, Resolver},
+    actors::{DriveSettings, Reply, Resolution, ResolveRefusal, Resolver},
     payment::{OperationState, Owner, Payment, PaymentStatus},
     provider::{Found, InDoubtReason, Outcome},
 };
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     scripted_provider::{approved, declined, in_doubt, refused},
-    world::{DAY, HOUR, MINUTE, World, simulate_recovering, simulate_two},
+    world::{DAY, HOUR, MINUTE, World, simulate_bounded, simulate_recovering, simulate_two},
 };
 
 /// Waits in simulated time until the payment under `key` is as wanted; gives how long it took.
@@ -60,6 +61,70 @@ fn rule_9_within_the_retention_the_same_request_is_sent_again_until_it_tells() {
         let (operation, payment) = world.store.rows("k").unwrap();
         assert!(operation.recovery_tries > 1);
         assert_eq!(payment.in_doubt_since, None);
+    });
+}
+
+/// Clients that come back for it again and again, and may never send it again themselves.
+#[test]
+fn rule_13_clients_without_a_retry_budget_do_not_keep_recovery_from_its_turn() {
+    let no_retries = |settings: &mut DriveSettings| {
+        settings.recovery.sweep_every = Duration::from_secs(1);
+        settings.gate.budget.percent = 0;
+        settings.gate.budget.per_s = 0;
+    };
+    simulate_bounded(DAY, no_retries, |world| async move {
+        world.provider.always(lost());
+        drop(world.pay("k").await);
+        let begun = Instant::now();
+        while begun.elapsed() < 10 * MINUTE {
+            drop(world.pay("k").await);
+            sleep(Duration::from_millis(500)).await;
+        }
+        let (operation, _) = world.store.rows("k").unwrap();
+        let (sent, tries) = (world.provider.calls().len(), operation.recovery_tries);
+        assert!(tries >= 4, "recovery had {tries} turns");
+        assert!(sent > tries as usize, "{sent} sent in {tries} turns");
+        assert_eq!(
+            operation.epoch,
+            i64::from(tries) + 1,
+            "nobody took it over for nothing"
+        );
+        world.provider.always(None);
+        let settled = async {
+            while !matches!(world.pay("k").await, Ok(Reply::Settled { .. })) {
+                sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::time::timeout(6 * MINUTE, settled).await.unwrap();
+    });
+}
+
+/// More in doubt than may be sent again: each that is tried is sent.
+#[test]
+fn rule_13_recovery_takes_no_more_than_it_may_send() {
+    let tight = |settings: &mut DriveSettings| {
+        settings.recovery.sweep_every = Duration::from_secs(1);
+        settings.gate.budget.per_s = 1_000;
+        settings.gate.settling.per_s = 1;
+        settings.gate.breaker.consecutive_failures_max = 1_000;
+        settings.gate.breaker.failure_rate_percent = 100;
+        settings.gate.breaker.calls_min = 100_000;
+    };
+    simulate_bounded(DAY, tight, |world| async move {
+        world.provider.always(lost());
+        let keys: Vec<_> = (0..50).map(|number| format!("k{number}")).collect();
+        join_all(keys.iter().map(|key| world.pay(key))).await;
+        let before = world.provider.calls().len();
+        sleep(MINUTE).await;
+        let rows = keys.iter().map(|key| world.store.rows(key).unwrap().0);
+        let tries: i32 = rows.map(|operation| operation.recovery_tries).sum();
+        let sent = world.provider.calls().len() - before;
+        assert!(sent > 30, "{sent} sent in a minute");
+        // A drive sends up to three times, so that two of a sweep may want the last one.
+        assert!(
+            tries as usize <= sent + sent / 4,
+            "{tries} tries, {sent} sent"
+        );
     });
 }
 
@@ -343,6 +408,31 @@ fn rule_15_an_operator_s_failed_bars_sending_waits_looks_and_is_recorded() {
             .resolve(payment.id, None, Resolution::Failed, operator())
             .await;
         assert_eq!(again, Err(ResolveRefusal::NotInDoubt));
+    });
+}
+
+#[test]
+fn rule_15_a_verdict_waits_for_the_driver_that_may_send_again() {
+    simulate_recovering(|world| async move {
+        world.provider.always(lost());
+        drop(world.pay("k").await);
+        let payment = world.store.rows("k").unwrap().1;
+        let sent = world.provider.calls().len();
+        let wait = Duration::from_secs(8);
+        world.provider.then(wait, lost());
+        world.provider.then(wait, approved());
+        let recovers = || world.provider.calls().len() > sent;
+        while !recovers() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let refused = world
+            .payments
+            .resolve(payment.id, None, Resolution::Failed, operator())
+            .await;
+        assert_eq!(refused, Err(ResolveRefusal::NotInDoubt));
+        let (operation, payment) = world.store.rows("k").unwrap();
+        assert_eq!(payment.status, PaymentStatus::Succeeded);
+        assert_eq!(operation.stray_reference, None);
     });
 }
 

@@ -7,7 +7,7 @@ use oncepay::{
     payment::{Approval, ApprovedAs, Decline, Payment},
     provider::{
         Call, Draft, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
-        ProviderProfile, SentBetween, Stray,
+        ProviderProfile, Search, Stray,
     },
 };
 
@@ -102,7 +102,7 @@ impl Provider for ScriptedProvider {
         format!("{kind}={}&operation={operation_id}", money.minor()).into_bytes()
     }
 
-    fn find<'a>(&'a self, call: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
+    fn find<'a>(&'a self, call: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
         self.looked_for.lock().unwrap().push(call.clone());
         let next = self.to_be_found.lock().unwrap().pop_front();
         async move { next.unwrap_or(Found::Absent) }.boxed()

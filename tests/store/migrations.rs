@@ -3,37 +3,111 @@
 use std::{collections::BTreeMap, fs};
 
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_types::Text};
-use oncepay::store::{StoreStartError, StoreUrl, migrate, open, pending_migrations};
+use oncepay::store::{Inspection, StoreStartError, StoreUrl, inspect, migrate, open};
 use secrecy::ExposeSecret;
 
 use crate::{
     harness::execute,
-    store::fixture::{Fixture, new_database, on_both_stores, settings},
+    store::fixture::{Fixture, new_database, on_both_stores, only, settings},
+    store::samples::captured,
 };
 
 on_both_stores! {
-    a_newer_schema_is_refused_by_name,
+    a_newer_schema_that_only_adds_is_worked_on_and_told_by_name,
+    a_newer_schema_that_shuts_us_out_is_refused_by_name,
+    a_newer_schema_without_a_floor_is_refused_by_name,
+    a_migration_that_fails_is_told_by_name_and_what_is_missing_too,
     migrating_again_does_nothing,
 }
 
-async fn a_newer_schema_is_refused_by_name(at: Fixture) {
-    let newer = "insert into __diesel_schema_migrations (version) values ('29990101000000')";
-    at.sql(newer).await.unwrap();
+const NEWER: &str = "29990101000000";
 
-    let refused = open(settings(&at.url)).await.err().unwrap();
+async fn run_a_newer_migration(at: &Fixture) {
+    for sql in [
+        "alter table payments add column colour text",
+        &format!("insert into __diesel_schema_migrations (version) values ('{NEWER}')"),
+    ] {
+        at.sql(sql).await.unwrap();
+    }
+}
 
-    assert!(
-        matches!(&refused, StoreStartError::NewerSchema(names) if names == &["29990101000000"])
+async fn a_newer_schema_that_only_adds_is_worked_on_and_told_by_name(at: Fixture) {
+    let mine = at.begin(at.intent("before")).await.unwrap();
+    run_a_newer_migration(&at).await;
+
+    let store = open(settings(&at.url)).await.unwrap();
+
+    let found = inspect(&at.url).await.unwrap();
+    assert_eq!(
+        (&*found.newer, &*found.pending),
+        (&[NEWER.to_owned()][..], &[][..])
     );
-    assert!(refused.to_string().contains("29990101000000"));
+    assert!(found.remarks().iter().any(|remark| remark.contains(NEWER)));
+    assert_eq!(migrate(&at.url).await.unwrap(), [] as [String; 0]);
+    let settled = only(store.change(vec![at.change(&mine, captured("pi_1"))]).await);
+    assert!(settled.unwrap().applied);
+    assert!(
+        only(store.begin(vec![at.intent("after")]).await)
+            .unwrap()
+            .applied
+    );
+    assert!(at.begin(at.intent("beside")).await.unwrap().applied);
+}
+
+async fn a_newer_schema_that_shuts_us_out_is_refused_by_name(at: Fixture) {
+    run_a_newer_migration(&at).await;
+    let raise = format!("update schema_floor set version = '{NEWER}'");
+    at.sql(&raise).await.unwrap();
+    is_shut_out(&at).await;
+}
+
+async fn a_newer_schema_without_a_floor_is_refused_by_name(at: Fixture) {
+    run_a_newer_migration(&at).await;
+    for sql in [
+        "drop table schema_floor",
+        "delete from __diesel_schema_migrations where version = '20261125233000'",
+    ] {
+        at.sql(sql).await.unwrap();
+    }
+    is_shut_out(&at).await;
+}
+
+async fn is_shut_out(at: &Fixture) {
+    for refused in [
+        open(settings(&at.url)).await.err().unwrap(),
+        migrate(&at.url).await.err().unwrap(),
+        inspect(&at.url).await.err().unwrap(),
+    ] {
+        assert!(matches!(&refused, StoreStartError::NewerSchema(names) if names == &[NEWER]));
+        assert!(refused.to_string().contains(NEWER));
+    }
+}
+
+async fn a_migration_that_fails_is_told_by_name_and_what_is_missing_too(at: Fixture) {
+    let name = "2026-11-25-233000_schema_floor";
+    // As if somebody had begun it by hand.
+    let forget = "delete from __diesel_schema_migrations where version = '20261125233000'";
+    at.sql(forget).await.unwrap();
+
+    let failed = open(settings(&at.url)).await.err().unwrap();
+    let mut lacking = settings(&at.url);
+    lacking.migrate = false;
+    let missing = open(lacking).await.err().unwrap();
+
+    assert!(matches!(failed, StoreStartError::Migration(_)));
+    assert!(failed.to_string().contains(name), "{failed}");
+    assert!(matches!(&missing, StoreStartError::MigrationsPending(names) if names == &[name]));
+    assert!(missing.to_string().contains(name), "{missing}");
+    at.sql("drop table schema_floor").await.unwrap();
+    assert_eq!(migrate(&at.url).await.unwrap(), [name]);
+    drop(open(settings(&at.url)).await.unwrap());
 }
 
 async fn migrating_again_does_nothing(at: Fixture) {
     assert_eq!(migrate(&at.url).await.unwrap(), [] as [String; 0]);
-    assert_eq!(
-        pending_migrations(&at.url).await.unwrap(),
-        [] as [String; 0]
-    );
+    let found = inspect(&at.url).await.unwrap();
+    assert_eq!((found.pending, found.newer), (vec![], vec![]));
+    assert_eq!(Inspection::default().remarks(), [] as [String; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +116,7 @@ async fn programs_that_migrate_at_once_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.db");
     for url in [postgres, StoreUrl::Sqlite { path, create: true }] {
-        let pending = pending_migrations(&url).await.unwrap();
+        let pending = inspect(&url).await.unwrap().pending;
         assert!(!pending.is_empty());
         let mut lacking = settings(&url);
         lacking.migrate = false;

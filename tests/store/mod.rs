@@ -9,12 +9,13 @@ mod claims;
 mod durability;
 mod ends;
 mod follow_ups;
+mod hosts;
 mod installation;
 mod keys;
-
 mod listing;
 mod migrations;
 mod opening;
 mod refusals;
 mod sick;
+mod tls;
 mod upgrade;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use oncepay::{
     payment::{Stands, Timestamp},
-    provider::{Found, SentBetween, Stray},
+    provider::{Found, Search, SentBetween, Stray},
     sandbox::{CallClass, Charge, ChargeFilter, FaultKind, FaultRule, Sandbox, SandboxConfig},
 };
 
@@ -154,6 +154,17 @@ fn just_now() -> SentBetween {
     }
 }
 
+/// A whole look.
+async fn find(provider: &StripeProvider, call: &Call, sent: SentBetween) -> Found {
+    let mut search = Search::new(sent);
+    loop {
+        match provider.find(call, &mut search).await {
+            Found::More => {}
+            found => return found,
+        }
+    }
+}
+
 #[tokio::test]
 async fn under_every_fault_of_every_kind_only_the_truth_is_definite() {
     for kind in KINDS {
@@ -168,7 +179,7 @@ async fn under_every_fault_of_every_kind_only_the_truth_is_definite() {
             bed.sandbox.clear_faults().await;
 
             // Found if it happened, and absent if not: nothing of it is under way any more.
-            let found = bed.provider.find(&call, just_now()).await;
+            let found = find(&bed.provider, &call, just_now()).await;
             match (bed.truth(kind), &found) {
                 (true, Found::There(Outcome::Approved(_))) | (false, Found::Absent) => {}
                 (happened, found) => panic!("{about}: {happened} and {found:?}"),
@@ -213,7 +224,7 @@ async fn under_every_fault_of_a_look_up_only_the_truth_is_definite() {
             bed.sandbox.set_faults(rule).await;
 
             let inspected = bed.provider.inspect(&call, &approval.reference).await;
-            let found = bed.provider.find(&call, just_now()).await;
+            let found = find(&bed.provider, &call, just_now()).await;
 
             assert!(!matches!(inspected, Outcome::Declined(_)), "{about}");
             assert!(
@@ -259,7 +270,7 @@ async fn rule_2_a_payment_that_changed_without_us_declines_and_says_how_it_stand
         bed.sandbox.clear_faults().await;
 
         let asked = bed.provider.send(&call).await;
-        let found = bed.provider.find(&call, just_now()).await;
+        let found = find(&bed.provider, &call, just_now()).await;
 
         let Outcome::Declined(decline) = &asked else {
             panic!("{ours:?} after {theirs:?}: {asked:?}");
@@ -306,7 +317,7 @@ async fn a_follow_up_of_no_payment_is_not_sent() {
             };
             let outcome = bed.provider.send(&call).await;
             assert_eq!(line(&outcome), not_sent(NotSentReason::Withheld));
-            let found = bed.provider.find(&call, just_now()).await;
+            let found = find(&bed.provider, &call, just_now()).await;
             assert!(matches!(found, Found::Unanswered(_)), "{found:?}");
         }
     }
@@ -323,7 +334,7 @@ async fn rule_9_an_operation_is_found_behind_the_first_page_and_only_within_its_
             .await;
     }
 
-    let found = bed.provider.find(&call, just_now()).await;
+    let found = find(&bed.provider, &call, just_now()).await;
     assert!(
         matches!(found, Found::There(Outcome::Approved(_))),
         "{found:?}"
@@ -340,9 +351,46 @@ async fn rule_9_an_operation_is_found_behind_the_first_page_and_only_within_its_
         (now.plus(hours(2)), false),
         (now.minus(hours(2)), false),
     ] {
-        let found = bed.provider.find(&call, at(time)).await;
+        let found = find(&bed.provider, &call, at(time)).await;
         assert_eq!(found != Found::Absent, is_there, "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn rule_9_a_look_goes_on_at_the_page_that_failed_and_ends_where_money_moved() {
+    let bed = Bed::ready_for(OperationKind::Create).await;
+    let call = bed.call(OperationKind::Create, 4);
+    bed.provider.send(&call).await;
+    for other in 100..320 {
+        bed.provider
+            .send(&bed.call(OperationKind::Create, other))
+            .await;
+    }
+    let pages = || bed.sandbox.stats().requests["list"];
+    let dark = FaultRule::new(FaultKind::Unavailable).on(&[CallClass::Lookup]);
+    let mut search = Search::new(just_now());
+    assert_eq!(bed.provider.find(&call, &mut search).await, Found::More);
+
+    bed.sandbox.set_faults(dark).await;
+    for _ in 0..3 {
+        let failed = bed.provider.find(&call, &mut search).await;
+        assert!(matches!(failed, Found::Unanswered(_)), "{failed:?}");
+    }
+    bed.sandbox.clear_faults().await;
+    assert_eq!(bed.provider.find(&call, &mut search).await, Found::More);
+    let found = bed.provider.find(&call, &mut search).await;
+
+    assert!(
+        matches!(found, Found::There(Outcome::Approved(_))),
+        "{found:?}"
+    );
+    assert_eq!(
+        pages(),
+        3 + 3,
+        "each page once, and one of them thrice more"
+    );
+    assert_eq!(find(&bed.provider, &call, just_now()).await, found);
+    assert_eq!(pages(), 6 + 3, "only the time around the send was read");
 }
 
 #[tokio::test]
@@ -360,7 +408,7 @@ async fn rule_6_a_new_secret_of_the_declared_account_settles_what_the_old_one_le
     assert_eq!(old.send(&call).await.kind(), "in_doubt");
     bed.sandbox.clear_faults().await;
 
-    let found = new.find(&call, just_now()).await;
+    let found = find(&new, &call, just_now()).await;
     assert!(
         matches!(found, Found::There(Outcome::Approved(_))),
         "{found:?}"

@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::{Job, ProviderShared, gate::Passage, reply::Footprint};
 use crate::{
     provider::{Call, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome},
-    resilience::Backoff,
+    resilience::{Backoff, Purpose},
 };
 
 /// Attempts that may reach the provider, per drive.
@@ -135,7 +135,9 @@ impl<'a> Attempts<'a> {
     fn may_begin(&self, now: Instant) -> Result<(), &'static str> {
         let wall = self.shared.environment.now().as_micros();
         let attempt_timeout = self.shared.provider.profile().attempt_timeout;
-        if self.shared.stopping.is_cancelled() {
+        // A client that was let in before the stop is served; nothing is tried again for it.
+        let is_first = self.job.purpose == Purpose::Client && !self.job.in_doubt && !self.sent;
+        if self.shared.stopping.is_cancelled() && !is_first {
             Err("the server is stopping")
         } else if !self.job.window.is_open(now, wall) {
             Err("the time in which a byte may be sent has passed")

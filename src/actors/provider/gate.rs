@@ -132,15 +132,26 @@ impl Gate {
 
     /// Whether a request may be sent once more; if so, it has been paid for.
     pub(super) fn may_send_again(&self, purpose: Purpose, now: Instant) -> bool {
-        let budget = match purpose {
-            Purpose::Client => &self.budget,
-            Purpose::Settling => &self.settling,
-        };
-        let paid = budget.withdraw(now);
+        let paid = self.budget_of(purpose).withdraw(now);
         if paid {
             self.series.retries.inc();
         }
         paid
+    }
+
+    /// How many requests could be sent once more now.
+    pub(super) fn resends(&self, purpose: Purpose, now: Instant) -> u32 {
+        let paid = self.budget_of(purpose).tokens(now);
+        let permitted = self.breaker.room(purpose, now, self.chance());
+        let room = self.limiter.room(purpose).min(permitted);
+        u32::try_from(paid).unwrap_or(u32::MAX).min(room)
+    }
+
+    fn budget_of(&self, purpose: Purpose) -> &RetryBudget {
+        match purpose {
+            Purpose::Client => &self.budget,
+            Purpose::Settling => &self.settling,
+        }
     }
 
     pub(super) fn is_available(&self, purpose: Purpose, now: Instant) -> bool {

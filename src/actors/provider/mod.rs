@@ -152,6 +152,11 @@ impl ProviderHandle {
         self.shared.gate.is_available(purpose, Instant::now())
     }
 
+    /// How many requests of that purpose would be let pass now that are sent once more.
+    pub(crate) fn resends(&self, purpose: Purpose) -> u32 {
+        self.shared.gate.resends(purpose, Instant::now())
+    }
+
     /// When an open breaker lets the next call pass.
     pub(crate) fn retry_at(&self, now: Instant) -> Option<Instant> {
         self.shared.gate.breaker(now).retry_at

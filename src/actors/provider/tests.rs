@@ -1,3 +1,8 @@
+mod breaker;
+mod budget;
+mod crash;
+mod looks;
+
 use std::{collections::VecDeque, future::poll_fn, sync::Mutex, task::Poll};
 
 use actix::System;
@@ -9,7 +14,7 @@ use crate::{
     payment::{Approval, ApprovedAs, Capture, Id, Money, OperationKind, Payment},
     provider::{
         Draft, Expected, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, ProviderProfile,
-        SentBetween, Stray,
+        Search, Stray,
     },
     resilience::{BreakerSettings, BreakerState, BudgetSettings, LimiterSettings},
 };
@@ -41,8 +46,13 @@ impl Provider for Scripted {
         Vec::new()
     }
 
-    fn find<'a>(&'a self, _: &'a Call, _: SentBetween) -> BoxFuture<'a, Found> {
-        self.next().map(Found::There).boxed()
+    fn find<'a>(&'a self, _: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
+        let page = self.next().map(|outcome| match outcome {
+            Outcome::Approved(_) | Outcome::Declined(_) => Found::There(outcome),
+            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::Unfinished => Found::More,
+            outcome => Found::Unanswered(outcome),
+        });
+        page.boxed()
     }
 
     fn reverse<'a>(&'a self, _: &'a Stray) -> BoxFuture<'a, Outcome> {
@@ -237,294 +247,4 @@ async fn a_task_killed_at_any_await_point_is_answered_for_what_it_is() {
             polls += 1;
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_killed_probe_gives_its_permit_back() {
-    let bench = Bench::new(GateSettings::default(), []);
-    bench.open().await;
-    tokio::time::sleep(13 * SECOND).await;
-    for _ in 0..20 {
-        let job = bench.job(false);
-        let (reply, outcome) = Reply::new(false);
-        let task = work(Arc::clone(&bench.shared), job, reply);
-        assert!(!killed_after(1, task).await);
-        assert_eq!(outcome.await.unwrap(), reply::lost());
-        assert_eq!(bench.state(), BreakerState::HalfOpen);
-    }
-    for _ in 0..3 {
-        assert_eq!(bench.run(bench.job(false)).await, approved());
-    }
-    assert_eq!(bench.state(), BreakerState::Closed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_open_breaker_lets_nothing_out_and_says_until_when() {
-    let bench = Bench::new(GateSettings::default(), []);
-    bench.open().await;
-    let sent = bench.sent();
-    let refused = refusal(bench.run(bench.job(false)).await);
-    assert_eq!(refused.reason, NotSentReason::BreakerOpen);
-    let retry_after = refused.retry_after.unwrap();
-    assert!(
-        9 * SECOND < retry_after && retry_after <= 13 * SECOND,
-        "{retry_after:?}"
-    );
-    assert_eq!(bench.sent(), sent);
-}
-
-#[tokio::test(start_paused = true)]
-async fn rule_1_an_open_breaker_clears_no_doubt() {
-    let bench = Bench::new(GateSettings::default(), []);
-    bench.open().await;
-    let outcome = bench.run(bench.job(true)).await;
-    assert!(matches!(outcome, Outcome::InDoubt(_)), "{outcome:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_attempt_that_opens_the_breaker_is_the_last_of_its_job() {
-    let settings = GateSettings {
-        breaker: BreakerSettings {
-            consecutive_failures_max: 2,
-            ..BreakerSettings::default()
-        },
-        ..GateSettings::default()
-    };
-    let failures = (0..3).map(|_| not_sent(NotSentReason::ConnectFailed));
-    let bench = Bench::new(settings, failures);
-    let refused = refusal(bench.run(bench.job(false)).await);
-    assert_eq!(bench.sent(), 2);
-    assert_eq!(
-        refused.reason,
-        NotSentReason::ConnectFailed,
-        "what the provider showed is the better evidence"
-    );
-    assert!(refused.retry_after.is_some(), "the breaker knows when");
-}
-
-#[tokio::test(start_paused = true)]
-async fn rule_13_settling_passes_a_breaker_forced_open_and_not_an_open_one() {
-    let settling = |bench: &Bench| Job {
-        purpose: Purpose::Settling,
-        ..bench.job(true)
-    };
-    let bench = Bench::new(GateSettings::default(), []);
-    bench
-        .shared
-        .gate
-        .operate(OperatorSwitch::ForceOpen, Instant::now());
-    let refused = refusal(bench.run(bench.job(false)).await);
-    assert_eq!(
-        (refused.reason, refused.retry_after),
-        (NotSentReason::BreakerOpen, None)
-    );
-    assert_eq!(bench.run(settling(&bench)).await, approved());
-
-    let bench = Bench::new(GateSettings::default(), []);
-    bench.open().await;
-    let sent = bench.sent();
-    let outcome = bench.run(settling(&bench)).await;
-    assert!(matches!(outcome, Outcome::InDoubt(_)), "{outcome:?}");
-    assert_eq!(bench.sent(), sent);
-}
-
-fn one_retry() -> GateSettings {
-    GateSettings {
-        budget: BudgetSettings {
-            per_s: 0,
-            percent: 100,
-            ..BudgetSettings::default()
-        },
-        ..GateSettings::default()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn resends_are_never_more_than_the_budget_has() {
-    let failures = (0..6).map(|_| not_sent(NotSentReason::RateLimited));
-    let bench = Bench::new(one_retry(), failures);
-    let refused = refusal(bench.run(bench.job(false)).await);
-    assert_eq!(bench.sent(), 2, "the first call paid for one more");
-    assert_eq!(refused.reason, NotSentReason::RateLimited);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hundred_jobs_that_fail_together_send_at_most_a_tenth_and_the_reserve_again() {
-    let bench = Bench::new(
-        GateSettings::default(),
-        (0..400).map(|_| not_sent(NotSentReason::RateLimited)),
-    );
-    let unwatched = OperatorSwitch::MetricsOnly;
-    bench.shared.gate.operate(unwatched, Instant::now());
-    let jobs = (0..100).map(|_| bench.run(bench.job(false)));
-    futures_util::future::join_all(jobs).await;
-    assert_eq!(bench.sent(), 100 + 10 + 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_job_that_began_in_doubt_pays_for_its_first_request_too() {
-    let bench = Bench::new(one_retry(), []);
-    let outcome = bench.run(bench.job(true)).await;
-    assert!(matches!(outcome, Outcome::InDoubt(_)), "{outcome:?}");
-    assert_eq!((bench.sent(), bench.in_flight()), (0, 0));
-
-    assert_eq!(bench.run(bench.job(false)).await, approved());
-    assert_eq!(bench.run(bench.job(true)).await, approved());
-    assert_eq!(bench.sent(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_question_costs_no_retry() {
-    let unfinished = || in_doubt(InDoubtReason::Unfinished, Some("pi_1"));
-    let script = [unfinished(), unfinished(), unfinished(), approved()];
-    let bench = Bench::new(one_retry(), script);
-    assert_eq!(bench.run(bench.job(false)).await, approved());
-    assert_eq!(bench.sent(), 4);
-    assert!(
-        bench
-            .shared
-            .gate
-            .may_send_again(Purpose::Client, Instant::now()),
-        "unspent"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_without_room_waits_a_little_and_is_not_sent_then() {
-    let settings = GateSettings {
-        limiter: LimiterSettings {
-            min: 1,
-            max: 1,
-            ..LimiterSettings::default()
-        },
-        ..GateSettings::default()
-    };
-    let bench = Bench::new(settings, []);
-    let room = bench.shared.gate.reserve(Purpose::Client, Instant::now());
-    assert!(room.is_some());
-    let refused = refusal(bench.run(bench.job(false)).await);
-    assert_eq!(refused.reason, NotSentReason::NoRoom);
-
-    let job = Job {
-        room,
-        ..bench.job(false)
-    };
-    assert_eq!(bench.run(job).await, approved(), "in room taken ahead");
-    assert_eq!(bench.run(bench.job(false)).await, approved(), "given back");
-}
-
-#[tokio::test(start_paused = true)]
-async fn transitions_are_told_in_order_and_counted() {
-    let bench = Bench::new(GateSettings::default(), []);
-    let mut listener = bench.feed.subscribe();
-    bench.open().await;
-    tokio::time::sleep(13 * SECOND).await;
-    for _ in 0..3 {
-        assert_eq!(bench.run(bench.job(false)).await, approved());
-    }
-    let mut states = Vec::new();
-    while let Ok(event) = listener.try_recv() {
-        assert_eq!(
-            (&*event.provider, event.number),
-            ("scripted", states.len() as u64 + 1)
-        );
-        states.push((event.from.as_str(), event.to.as_str()));
-    }
-    let expected = [
-        ("closed", "open"),
-        ("open", "half_open"),
-        ("half_open", "closed"),
-    ];
-    assert_eq!(states, expected);
-    let text = bench.shared.metrics.encode();
-    for (from, to) in expected {
-        let line = format!(
-            "oncepay_provider_breaker_transitions_total{{provider=\"scripted\",from=\"{from}\",to=\"{to}\"}} 1"
-        );
-        assert!(text.contains(&line), "{line}\n{text}");
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Crash;
-
-impl Handler<Crash> for ProviderActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
-        panic!("a test's crash");
-    }
-}
-
-struct Unwatched;
-
-impl GiveUp for Unwatched {
-    fn restarted(&self, _: &'static str) {}
-    fn gave_up(&self, actor: &'static str) {
-        panic!("{actor} was given up");
-    }
-}
-
-/// Runs `story` with a supervised actor, under paused time.
-fn supervised<S: Future<Output = ()>>(story: impl FnOnce(Bench, ProviderHandle) -> S) {
-    let paused = || {
-        let mut builder = runtime::Builder::new_current_thread();
-        builder.enable_time().start_paused(true).build().unwrap()
-    };
-    System::with_tokio_rt(paused).block_on(async {
-        let bench = Bench::new(GateSettings::default(), []);
-        let shared = Arc::clone(&bench.shared);
-        let factory = move || ProviderActor::new(Arc::clone(&shared));
-        let arbiter = actix::Arbiter::current();
-        let actor = supervise("provider", arbiter, Arc::new(Unwatched), factory);
-        let handle = ProviderHandle::new(actor.await.unwrap(), Arc::clone(&bench.shared));
-        story(bench, handle).await;
-    });
-}
-
-#[test]
-fn a_crash_of_the_actor_loses_no_outcome_of_a_call_that_runs() {
-    supervised(|bench, handle| async move {
-        let (called, ()) = tokio::join!(handle.call(bench.job(false)), async {
-            while bench.sent() == 0 {
-                tokio::time::sleep(SECOND / 100).await;
-            }
-            assert!(handle.actor.addr().send(Crash).await.is_err());
-        });
-        assert_eq!(called, approved());
-        assert_eq!(bench.in_flight(), 0);
-    });
-}
-
-#[test]
-fn a_call_that_waited_in_the_mailbox_of_a_crash_was_certainly_not_sent() {
-    supervised(|bench, handle| async move {
-        for (began_in_doubt, known) in [(false, "not_sent"), (true, "in_doubt")] {
-            // In the mailbox from here on, ahead of the call.
-            let crash = handle.actor.addr().send(Crash);
-            let outcome = handle.call(bench.job(began_in_doubt)).await;
-            assert_eq!(outcome.kind(), known);
-            assert!(crash.await.is_err());
-            tokio::time::sleep(SECOND).await;
-        }
-        assert_eq!(bench.sent(), 0);
-        assert_eq!(handle.call(bench.job(false)).await, approved());
-    });
-}
-
-#[test]
-fn an_open_breaker_is_not_forgotten_in_a_crash() {
-    supervised(|bench, handle| async move {
-        bench.open().await;
-        assert!(handle.actor.addr().send(Crash).await.is_err());
-        tokio::time::sleep(SECOND).await;
-        let refused = refusal(handle.call(bench.job(false)).await);
-        assert_eq!(refused.reason, NotSentReason::BreakerOpen);
-        let snapshot = handle.snapshot(Instant::now());
-        assert_eq!(
-            (snapshot.state, snapshot.available),
-            (BreakerState::Open, false)
-        );
-    });
 }

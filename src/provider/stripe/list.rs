@@ -12,27 +12,14 @@ use crate::provider::Outcome;
 
 /// The most that Stripe puts on one page.
 const PAGE_LIMIT: &str = "100";
-/// A hundred thousand objects. Whoever makes more than that within the window of one operation
-/// gets no verdict from a list.
-const PAGES_MAX: usize = 1_000;
+/// Of a list that is read in one go, which is what was made of one payment.
+const PAGES_MAX: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct Page<T> {
     object: String,
     data: Vec<T>,
     has_more: bool,
-}
-
-impl<T: Listed> Page<T> {
-    /// After what the next page begins, if there is one. A page that leads nowhere would be asked for
-    /// again and again.
-    fn next(&self, answer: &Answer) -> Result<Option<String>, Outcome> {
-        match self.data.last().and_then(Listed::id) {
-            _ if !self.has_more => Ok(None),
-            None => Err(answer::of_question(answer, None)),
-            Some(last) => Ok(Some(last.to_owned())),
-        }
-    }
 }
 
 /// An object that a list can go on after.
@@ -52,33 +39,10 @@ impl Listed for Refund {
     }
 }
 
-/// Every object of the list at `path`, or why there is no whole list. `exchanges` opens one page's
-/// time limit; `keep` sees each object once and says whether to keep it.
-pub(super) async fn all<'a, T: Listed>(
-    exchanges: impl Fn() -> Exchanges<'a>,
-    path: &str,
-    filter: &[(&str, &str)],
-    keep: impl Fn(&T) -> bool,
-) -> Result<Vec<T>, Outcome> {
-    let mut kept = Vec::new();
-    let mut after: Option<String> = None;
-    for _ in 0..PAGES_MAX {
-        let (page, next) = page(&exchanges(), path, filter, after.as_deref()).await?;
-        kept.extend(page.into_iter().filter(&keep));
-        match next {
-            None => return Ok(kept),
-            next => after = next,
-        }
-    }
-    Err(super::verdicts::in_doubt(
-        crate::provider::InDoubtReason::Unreadable,
-        format!("list: longer than {PAGES_MAX} pages"),
-    ))
-}
-
-/// One page of the list at `path`, and after what the next one begins.
+/// One page of the list at `path`, from after the object `after`, and the object that the next page
+/// comes after; none when this is the last.
 pub(super) async fn page<T: Listed>(
-    exchanges: &Exchanges<'_>,
+    exchanges: Exchanges<'_>,
     path: &str,
     filter: &[(&str, &str)],
     after: Option<&str>,
@@ -89,8 +53,37 @@ pub(super) async fn page<T: Listed>(
     let got = exchanges.get(path, &query).await;
     let answer = got.map_err(|no_answer| no_answer.outcome(None, "list"))?;
     let page: Page<T> = read(&answer)?;
-    let next = page.next(&answer)?;
-    Ok((page.data, next))
+    let last = page.data.last().and_then(Listed::id).map(str::to_owned);
+    match last {
+        _ if !page.has_more => Ok((page.data, None)),
+        // A page that leads nowhere would be asked for again and again.
+        None => Err(answer::of_question(&answer, None)),
+        last => Ok((page.data, last)),
+    }
+}
+
+/// Every object of the list at `path`, or why there is no whole list. `exchanges` opens one page's
+/// time limit; `keep` sees each object once and says whether to keep it.
+pub(super) async fn all<'a, T: Listed>(
+    exchanges: impl Fn() -> Exchanges<'a>,
+    path: &str,
+    filter: &[(&str, &str)],
+    keep: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, Outcome> {
+    let mut kept = Vec::new();
+    let mut after = None;
+    for _ in 0..PAGES_MAX {
+        let (objects, next) = page(exchanges(), path, filter, after.as_deref()).await?;
+        kept.extend(objects.into_iter().filter(&keep));
+        if next.is_none() {
+            return Ok(kept);
+        }
+        after = next;
+    }
+    Err(super::verdicts::in_doubt(
+        crate::provider::InDoubtReason::Unreadable,
+        format!("list: longer than {PAGES_MAX} pages"),
+    ))
 }
 
 fn read<T: Listed>(answer: &Answer) -> Result<Page<T>, Outcome> {

@@ -34,7 +34,7 @@ use tokio::runtime::Handle;
 use self::client::Client;
 use super::{
     Asked, Books, Call, Draft, Found, Outcome, Provider, ProviderProfile, Record, RecordPage,
-    RefundRecord, SentBetween, Span, Stray,
+    RefundRecord, Search, Span, Stray,
 };
 use crate::payment::Payment;
 
@@ -93,8 +93,8 @@ impl Provider for StripeProvider {
         Box::pin(self.look_up(call, reference))
     }
 
-    fn find<'a>(&'a self, call: &'a Call, sent: SentBetween) -> BoxFuture<'a, Found> {
-        Box::pin(self.find_by(call, sent))
+    fn find<'a>(&'a self, call: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found> {
+        Box::pin(self.find_by(call, search))
     }
 
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome> {

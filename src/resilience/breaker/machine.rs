@@ -113,12 +113,18 @@ impl Machine {
     /// Whether [`Self::acquire`] would permit a call, without taking a permit. Probes whose time is
     /// over are ended first: whoever only asks must not wait for them for ever.
     pub(super) fn permits(&mut self, purpose: Purpose, now: Instant, chance: f64) -> bool {
+        self.room(purpose, now, chance) > 0
+    }
+
+    /// How many calls [`Self::acquire`] would permit now, one after the other.
+    pub(super) fn room(&mut self, purpose: Purpose, now: Instant, chance: f64) -> u32 {
         self.expire_probes(now, chance);
         match self.phase {
-            Phase::Closed | Phase::Disabled | Phase::MetricsOnly => true,
-            Phase::ForcedOpen => purpose == Purpose::Settling,
-            Phase::Open { retry_at } => now >= retry_at,
-            Phase::HalfOpen { permits, .. } => permits > 0,
+            Phase::Closed | Phase::Disabled | Phase::MetricsOnly => u32::MAX,
+            Phase::ForcedOpen if purpose == Purpose::Settling => u32::MAX,
+            Phase::Open { retry_at } if now >= retry_at => self.settings.half_open_permits.max(1),
+            Phase::ForcedOpen | Phase::Open { .. } => 0,
+            Phase::HalfOpen { permits, .. } => permits,
         }
     }
 

@@ -68,6 +68,11 @@ impl Breaker {
         self.lock().permits(purpose, now, chance)
     }
 
+    /// How many calls would be permitted now, one after the other.
+    pub fn room(&self, purpose: Purpose, now: Instant, chance: f64) -> u32 {
+        self.lock().room(purpose, now, chance)
+    }
+
     pub fn operate(&self, switch: OperatorSwitch, now: Instant) {
         self.lock().operate(switch, now);
     }

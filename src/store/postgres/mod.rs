@@ -13,6 +13,8 @@ mod merchants;
 mod pool;
 mod reads;
 mod statement;
+mod target;
+mod tls;
 mod unsettled;
 
 use std::{
@@ -28,7 +30,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 pub(super) use in_use::is_in_use;
-pub(super) use pool::connect_to_migrate;
+pub(super) use pool::{connect_to_migrate, unsafe_settings};
 
 use self::pool::{Connection, Pool};
 use super::{
@@ -38,7 +40,7 @@ use super::{
     decide,
     errors::failure,
     follow_ups::subjects as follow_up_subjects,
-    pending_migrations,
+    inspect,
     tasks::{self, Tasks},
 };
 use crate::{
@@ -53,11 +55,11 @@ use crate::{
 /// How to reach a PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// `postgres://user:password@host/database`; TLS is not spoken.
+    /// `postgres://user:password@host/database`, with one or several hosts and libpq's parameters.
     pub url: SecretString,
     /// At most this many connections.
     pub pool_max: u32,
-    /// Accepts a server that can lose what it committed: for throw-away servers of tests.
+    /// Accepts a server that can lose what it committed, and says so in the log.
     pub allow_unsafe: bool,
     pub environment: Environment,
 }
@@ -130,16 +132,11 @@ impl PostgresStore {
     ///
     /// # Errors
     /// When the server cannot be reached, runs without `fsync`, `full_page_writes` or
-    /// `synchronous_commit`, lacks migrations, or is newer than this program.
+    /// `synchronous_commit`, lacks migrations, or is of newer programs that have shut this one out.
     pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreStartError> {
-        let pending = pending_migrations(&StoreUrl::Postgres(settings.url.clone())).await?;
-        if !pending.is_empty() {
-            return Err(StoreStartError::MigrationsPending(pending));
-        }
+        let found = inspect(&StoreUrl::Postgres(settings.url.clone())).await?;
+        found.accept(settings.allow_unsafe)?;
         let pool = pool::open(&settings.url, settings.pool_max).await?;
-        if !settings.allow_unsafe {
-            pool::check_durability(&pool).await?;
-        }
         Ok(Self {
             writing: Arc::new(Writing {
                 pool,

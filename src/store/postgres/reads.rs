@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     pg::Pg,
-    result::Error,
+    result::{DatabaseErrorKind, Error},
     sql_types::{BigInt, Integer, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -31,6 +31,7 @@ use crate::{
 struct ByKey;
 struct Unsettled;
 struct Ping;
+struct PingWritable;
 
 static BY_KEY: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -202,4 +203,19 @@ pub(super) async fn unsettled_routes(
 pub(super) async fn ping(connection: &mut AsyncPgConnection) -> Result<(), Error> {
     let ping = Statement::<Ping, Integer>::new("select 1", Vec::new());
     ping.execute(connection).await.map(drop)
+}
+
+/// Asks whether the server takes writes: one that was demoted, or made read-only, does not.
+pub(super) async fn ping_writable(connection: &mut AsyncPgConnection) -> Result<(), Error> {
+    let ping = Statement::<PingWritable, Text>::new(
+        "select current_setting('transaction_read_only')",
+        Vec::new(),
+    );
+    match &*ping.get_result::<String>(connection).await? {
+        "off" => Ok(()),
+        _ => Err(Error::DatabaseError(
+            DatabaseErrorKind::ReadOnlyTransaction,
+            Box::new("the server takes no writes any more".to_owned()),
+        )),
+    }
 }

@@ -27,7 +27,7 @@ use super::{
     batch::{self, Failure},
     decide,
     follow_ups::subjects as follow_up_subjects,
-    pending_migrations,
+    inspect,
     tasks::{self, Tasks},
 };
 use crate::{
@@ -68,7 +68,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When there is no such file and none may be made, when it cannot be opened, lacks migrations,
-    /// or is newer than this program.
+    /// or is of newer programs that have shut this one out.
     pub async fn open(settings: SqliteSettings) -> Result<Self, StoreStartError> {
         let SqliteSettings {
             path,
@@ -79,10 +79,7 @@ impl SqliteStore {
             path: path.clone(),
             create,
         };
-        let pending = pending_migrations(&url).await?;
-        if !pending.is_empty() {
-            return Err(StoreStartError::MigrationsPending(pending));
-        }
+        inspect(&url).await?.accept(false)?;
         let writer = Writer::start(&path)?;
         Ok(Self {
             writing: Arc::new(Writing {

@@ -107,8 +107,21 @@ fn rule_13_a_recovery_takes_what_is_open_and_unleased_and_counts_its_tries() {
     let (second, _) = after(&left, 2, recover(OWNER));
     assert_eq!((second.epoch, second.recovery_tries), (3, 2));
     assert_eq!(second.in_doubt_since, Some(later), "without a break");
-    let (by_its_client, _) = after(&left, 2, take_over(OWNER));
+    let by_its_client = after(&left, 2, take_over(OWNER));
+    let given_up = Change::LeaveInDoubt(LeftInDoubt {
+        reason: "timeout".into(),
+        again_in: 2 * LEASE,
+        by_client: true,
+        ..LeftInDoubt::default()
+    });
+    let (given_up, _) = after(&by_its_client, 3, given_up);
+    assert_eq!(given_up.next_recovery_at, left.0.next_recovery_at);
+    let (by_its_client, _) = by_its_client;
     assert_eq!(by_its_client.recovery_tries, 1, "its client is no recovery");
+    assert_eq!(
+        by_its_client.next_recovery_at, left.0.next_recovery_at,
+        "and puts none off"
+    );
 }
 
 #[test]
@@ -128,6 +141,7 @@ fn rule_1_a_doubt_keeps_what_its_driver_knew() {
         bar_resends: true,
         absent: true,
         again_in: HOUR,
+        by_client: false,
     });
     let known = after(&rows(), 1, knows);
     let (operation, _) = &known;

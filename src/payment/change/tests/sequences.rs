@@ -56,17 +56,18 @@ fn a_verdict() -> impl Strategy<Value = Verdict> {
 }
 
 fn a_change() -> impl Strategy<Value = Change> {
-    let left = (any::<bool>(), any::<bool>(), any::<bool>(), 0..100_u64).prop_map(
-        |(known, bar_resends, absent, again_in)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let left =
+        (flags, 0..100_u64).prop_map(|((known, bar_resends, absent, by_client), again_in)| {
             Change::LeaveInDoubt(LeftInDoubt {
                 reason: "timeout".into(),
                 reference: known.then(|| "ref_1".into()),
                 bar_resends,
                 absent,
                 again_in: Duration::from_secs(again_in),
+                by_client,
             })
-        },
-    );
+        });
     let fail_over = any::<bool>().prop_map(|second| Change::FailOver {
         route: ProviderRoute {
             provider: if second { "second" } else { "sandbox" }.into(),

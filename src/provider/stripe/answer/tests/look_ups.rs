@@ -1,0 +1,68 @@
+//! What an answer to a question means.
+
+use super::*;
+
+#[test]
+fn rule_9_a_look_up_that_finds_nothing_is_no_verdict() {
+    let funds = error("card_error", json!({"code": "card_declined"}));
+    let missing = error("invalid_request_error", json!({"code": "resource_missing"}));
+    let own = error("invalid_request_error", json!({}));
+    let other = intent_but("succeeded", json!({"id": "pi_2"}));
+    let table = [
+        (answer(200, &intent("succeeded")), "approved Captured pi_1"),
+        (
+            answer(200, &intent("requires_payment_method")),
+            "declined card_declined pi_1",
+        ),
+        (
+            answer(200, &intent("canceled")),
+            "declined payment_canceled pi_1",
+        ),
+        (
+            answer(200, &intent("processing")),
+            "in_doubt unfinished pi_1",
+        ),
+        (
+            answer(200, &intent("requires_action")),
+            "in_doubt unfinished pi_1",
+        ),
+        (answer(200, &other), "in_doubt mismatch pi_1"),
+        (
+            answer(200, &intent_but("succeeded", json!({"metadata": {}}))),
+            "in_doubt mismatch pi_1",
+        ),
+        (unparsed(200, Some(b"?")), "in_doubt unreadable pi_1"),
+        (answer(404, &missing), "in_doubt unfinished pi_1"),
+        (unparsed(404, Some(b"?")), "in_doubt unreadable pi_1"),
+        (answer(400, &own), "in_doubt unfinished pi_1"),
+        // Of the question, not of the operation.
+        (answer(401, &own), "not_sent unauthorized"),
+        (unparsed(401, Some(b"?")), "in_doubt unreadable pi_1"),
+        (answer(402, &funds), "in_doubt unfinished pi_1"),
+        (answer(409, &own), "in_doubt unfinished pi_1"),
+        (answer(429, &own), "not_sent rate_limited"),
+        (answer(500, &own), "in_doubt server_error pi_1"),
+        (replayed(500, &own), "in_doubt server_error pi_1"),
+        (answer(302, &own), "in_doubt unreadable pi_1"),
+    ];
+    for (answer, expected) in table {
+        let outcome = of_lookup(&answer, &call(Capture::Automatic, true), "pi_1");
+        assert_eq!(line(&outcome), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn rule_3_only_our_own_intent_that_waits_for_the_customer_may_be_canceled() {
+    let waits = |answer: &Answer| awaits_customer(answer, &call(Capture::Automatic, true), "pi_1");
+    assert!(waits(&answer(200, &intent("requires_action"))));
+    assert!(waits(&answer(200, &intent("requires_confirmation"))));
+    for no in [
+        answer(200, &intent("succeeded")),
+        answer(200, &intent("processing")),
+        answer(200, &intent_but("requires_action", json!({"id": "pi_2"}))),
+        answer(200, &intent_but("requires_action", json!({"metadata": {}}))),
+        answer(500, &intent("requires_action")),
+    ] {
+        assert!(!waits(&no), "{no:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! HAProxy in front of two nodes, with the configuration that is deployed.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{API_KEY, client, eventually};
+
+const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy.cfg");
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A balancer that runs. Dropping it stops it.
+pub(crate) struct Haproxy {
+    child: Child,
+    listen: SocketAddr,
+    stats: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl Haproxy {
+    /// Starts it in front of `nodes`, and waits until it takes connections.
+    pub(crate) async fn start(nodes: [SocketAddr; 2]) -> Self {
+        // Another process may take a free port first: then others.
+        for _ in 0..5 {
+            if let Some(started) = Self::try_start(nodes).await {
+                return started;
+            }
+        }
+        panic!("HAProxy does not start");
+    }
+
+    async fn try_start(nodes: [SocketAddr; 2]) -> Option<Self> {
+        let (listen, stats) = (free_address(), free_address());
+        let mut child = command()
+            .args(["-db", "-q", "-f", CONFIGURATION])
+            .env("LB_LISTEN", listen.to_string())
+            .env("LB_STATS_LISTEN", stats.to_string())
+            .env("LB_NODE_1", nodes[0].to_string())
+            .env("LB_NODE_2", nodes[1].to_string())
+            .env("LB_MAXCONN", "1000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("HAProxy ({error}): scripts/test installs it"));
+        let until = Instant::now() + START_MAX;
+        while child.try_wait().unwrap().is_none() {
+            if TcpStream::connect(listen).is_ok() {
+                return Some(Self {
+                    child,
+                    listen,
+                    stats,
+                    http: client(),
+                });
+            }
+            assert!(Instant::now() < until, "HAProxy does not listen");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        None
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.listen);
+        self.http.request(method, url).bearer_auth(API_KEY)
+    }
+
+    /// Asks for a payment under `key`.
+    pub(crate) fn paying(&self, key: &str, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, "/payments")
+            .header("idempotency-key", key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    /// A page of the balancer's own side.
+    pub(crate) async fn own_side(&self, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.stats);
+        let answer = self.http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Waits until it counts so many nodes as ready.
+    pub(crate) async fn sees_ready(&self, nodes: usize) {
+        let what = format!("{nodes} nodes are ready for the balancer");
+        eventually(&what, || async {
+            let (_, table) = self.own_side("/;csv").await;
+            let up = |line: &&str| line.starts_with("ready,node") && line.contains(",UP,");
+            (table.lines().filter(up).count() == nodes).then_some(())
+        })
+        .await;
+    }
+
+    /// How many requests each node was sent, those that were sent to it anew included.
+    pub(crate) async fn sent_to(&self, node: usize) -> u64 {
+        let (_, metrics) = self.own_side("/metrics").await;
+        let name =
+            format!("haproxy_server_sessions_total{{proxy=\"ready\",server=\"node{node}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&*name));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What HAProxy thinks of the deployed configuration under these variables.
+pub(crate) fn check_configuration(variables: &[(&str, &str)]) -> Output {
+    command()
+        .args(["-c", "-f", CONFIGURATION])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// HAProxy, with nothing in its environment. Debian's folder is not in everybody's PATH.
+fn command() -> Command {
+    let installed = PathBuf::from("/usr/sbin/haproxy");
+    let program = if installed.exists() {
+        &*installed
+    } else {
+        Path::new("haproxy")
+    };
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
