@@ -12,6 +12,7 @@ RUN mkdir src \
     && cargo build --locked --profile dist --bin oncepay \
     && rm -r src target/dist/oncepay target/dist/deps/*oncepay* target/dist/.fingerprint/oncepay-*
 COPY migrations migrations
+COPY deploy/haproxy.cfg deploy/haproxy.cfg
 COPY src src
 RUN cargo build --locked --profile dist --bin oncepay
 

@@ -9,16 +9,17 @@ use tracing::{error, warn};
 use super::{
     drive::Conclusion,
     intent::failover_route,
+    lease::Lease,
     provider::{Inquiry, Job},
     system::{DriveContext, Route},
 };
 use crate::{
     payment::{
         Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
-        Standing, Step, Verdict, judge_absence, made_until, next_step, send_until,
+        Standing, Step, Verdict, judge_absence, made_until, next_step,
     },
     provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
-    resilience::{Backoff, Deadline, LimiterPermit, Purpose, SendWindow},
+    resilience::{Backoff, Deadline, LimiterPermit, Purpose},
     store::WriteError,
 };
 
@@ -101,7 +102,9 @@ impl<'a> Held<'a> {
                 return self.look_up(route, "sending_is_over").await;
             }
             let room = self.room.take();
-            match route.actor.call(self.job(route, room)).await {
+            let lease = self.lease(route);
+            let calling = route.actor.call(self.job(room, &lease));
+            match lease.renewed_during(calling).await {
                 Outcome::Approved(approval) => {
                     return self.settle(Verdict::Approved(approval)).await;
                 }
@@ -118,21 +121,24 @@ impl<'a> Held<'a> {
         self.release("no_provider_was_reached").await
     }
 
-    fn job(&self, route: &Route, room: Option<LimiterPermit>) -> Job {
+    fn lease(&self, route: &'a Route) -> Lease<'a> {
+        let standing = self.standing.clone();
+        Lease::new(
+            self.context,
+            route,
+            standing,
+            self.asked,
+            self.errand.deadline,
+        )
+    }
+
+    fn job(&self, room: Option<LimiterPermit>, lease: &Lease<'_>) -> Job {
         let operation = &self.standing.operation;
-        let profile = route.provider.profile();
-        let leased = operation.lease_until.minus(profile.attempt_timeout);
-        // Asking for an object that is known sends nothing under the key.
-        let until = match operation.provider_reference {
-            Some(_) => leased,
-            None => leased.min(send_until(operation, terms(route))),
-        };
-        let length = until.since(self.standing.now);
         Job {
             call: call_of(&self.standing, self.errand.request_id),
             in_doubt: operation.in_doubt,
             reference: operation.provider_reference.clone(),
-            window: SendWindow::opened(self.asked.monotonic, self.asked.wall_micros, length),
+            window: lease.window(),
             deadline: Deadline::at(self.errand.deadline),
             purpose: self.errand.purpose,
             room,
@@ -195,7 +201,8 @@ impl<'a> Held<'a> {
             bar_resends: true,
             ..left(reason)
         };
-        match route.actor.find(inquiry).await {
+        let lease = self.lease(route);
+        match lease.renewed_during(route.actor.find(inquiry)).await {
             Found::There(Outcome::Approved(approval)) => {
                 return self.settle(Verdict::Approved(approval)).await;
             }

@@ -23,6 +23,7 @@ mod held;
 mod intent;
 mod key;
 mod key_router;
+mod lease;
 mod order;
 mod payments;
 mod provider;

@@ -236,7 +236,8 @@ async fn settle(context: &DriveContext, standing: Standing, asked: Moment) {
         deadline: Instant::now() + context.settings.deadline,
         purpose: Purpose::Settling,
     };
-    match Held::new(context, errand, standing, asked).drive().await {
+    let held = Held::new(context, errand, standing, asked);
+    match Box::pin(held.drive()).await {
         Conclusion::Settled { answer, .. } => {
             info!(operation = %id, tries, "settled what was in doubt");
             context.metrics.actors.recovered.inc();

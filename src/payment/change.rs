@@ -30,6 +30,9 @@ pub enum Change {
     /// Becomes the driver of an operation whose lease ran out, without its client. One that was
     /// released is the client's alone.
     Recover { owner: Owner, lease: Duration },
+    /// Holds the operation for longer, since its driver is still at it. A lease that ran out is lost,
+    /// whether or not somebody has taken the operation over.
+    Renew { owner: Owner, lease: Duration },
     /// Records a definite answer of the provider. Not fenced: it is true whoever brings it.
     Settle(Verdict),
     /// Records that the provider never carried the operation out: it remembers no key any more, and
@@ -141,6 +144,7 @@ pub fn apply(
     match &change.change {
         Change::TakeOver { owner, lease } => rows.take_over(*owner, *lease, false),
         Change::Recover { owner, lease } => rows.take_over(*owner, *lease, true),
+        Change::Renew { owner, lease } => rows.renew(*owner, *lease),
         Change::Settle(verdict) => rows.settle(verdict),
         Change::SettleAbsent => rows.settle_absent(),
         Change::LeaveInDoubt(left) => rows.leave_in_doubt(left),
@@ -239,13 +243,27 @@ impl Rows<'_> {
         }
     }
 
+    fn renew(&self, owner: Owner, lease: Duration) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        if !self.is_held() || operation.owner != owner || !operation.is_leased(self.now) {
+            return Ok(Effect::Refused);
+        }
+        let lease_until = self.now.plus(lease);
+        if operation.lease_until >= lease_until {
+            return Ok(Effect::AlreadyWritten);
+        }
+        // The lease alone keeps recovery away meanwhile: its turn stays when it was.
+        let renewed = Operation {
+            lease_until,
+            ..operation.clone()
+        };
+        self.written(renewed, [])
+    }
+
     fn leave_in_doubt(&self, left: &LeftInDoubt) -> Result<Effect, IllegalEvent> {
         let operation = self.operation;
         if !self.is_held() {
             return Ok(Effect::Refused);
-        }
-        if operation.in_doubt && !operation.is_leased(self.now) {
-            return Ok(Effect::AlreadyWritten);
         }
         let reference = left.reference.clone();
         let absent_at = if left.absent {
@@ -267,6 +285,15 @@ impl Rows<'_> {
             absent_at,
             ..operation.clone()
         };
+        // A lease that only ran out does not tell that this was written: what it says must stand, too.
+        let said = Operation {
+            lease_until: operation.lease_until,
+            next_recovery_at: operation.next_recovery_at,
+            ..ended.clone()
+        };
+        if operation.in_doubt && !operation.is_leased(self.now) && said == *operation {
+            return Ok(Effect::AlreadyWritten);
+        }
         self.in_doubt(ended, &left.reason)
     }
 

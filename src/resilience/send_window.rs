@@ -24,6 +24,11 @@ impl SendWindow {
         }
     }
 
+    /// A window that is over at that moment.
+    pub fn closed(at: Instant, wall_micros: i64) -> Self {
+        Self::opened(at, wall_micros, Duration::ZERO)
+    }
+
     /// Whether an attempt may begin at that moment.
     pub fn is_open(&self, now: Instant, wall_micros: i64) -> bool {
         now < self.monotonic_end && wall_micros < self.wall_end_micros

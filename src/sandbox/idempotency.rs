@@ -29,14 +29,12 @@ impl ScopedKey {
     }
 }
 
-/// What the secrets of one account have in common: `sandbox_<account>_` of those that begin so and go
-/// on. Every other secret is the only one of its account.
+/// What the secrets of one account have in common: `sandbox_<account>_` of those that begin so. Every
+/// other secret is the only one of its account.
 fn account_of(secret: &str) -> &str {
     let rest = secret.strip_prefix("sandbox_").unwrap_or_default();
     match rest.split_once('_') {
-        Some((account, own)) if !account.is_empty() && !own.is_empty() => {
-            secret.strip_suffix(own).unwrap_or(secret)
-        }
+        Some((account, own)) if !account.is_empty() => secret.strip_suffix(own).unwrap_or(secret),
         _ => secret,
     }
 }
@@ -168,13 +166,7 @@ mod tests {
         let scoped = |secret| ScopedKey::new(secret, "k");
         assert_eq!(scoped("sandbox_shop_1"), scoped("sandbox_shop_2"));
         assert_ne!(scoped("sandbox_shop_1"), scoped("sandbox_other_1"));
-        let alone = [
-            "sandbox_shop",
-            "sandbox_shop_",
-            "sandbox__1",
-            "sk_shop_1",
-            "sk_shop_2",
-        ];
+        let alone = ["sandbox_shop", "sandbox__1", "sk_shop_1", "sk_shop_2"];
         for (place, one) in alone.iter().enumerate() {
             for other in alone.iter().skip(place + 1) {
                 assert_ne!(scoped(one), scoped(other));

@@ -45,7 +45,7 @@ mod metadata;
 mod payment_methods;
 mod port;
 mod provider;
-mod random;
+pub(crate) mod random;
 mod refunds;
 mod routes;
 mod search_query;

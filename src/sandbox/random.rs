@@ -1,4 +1,5 @@
-//! The only source of chance in the sandbox: seeded, so that a run can be repeated.
+//! The only source of chance in the sandbox, and of a drill's plan: seeded, so that a run can be
+//! repeated.
 //!
 //! Each use (ids, faults, latency) draws from its own stream: a new fault rule changes no id.
 
@@ -9,13 +10,13 @@ const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A splitmix64 stream: small, quick and good enough for a fake provider; never for secrets.
 #[derive(Debug)]
-pub(super) struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
     /// The `stream`-th independent sequence of `seed`.
-    pub(super) fn stream(seed: u64, stream: u64) -> Self {
+    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
         let mut origin = Self {
             state: seed ^ stream.wrapping_mul(GOLDEN_GAMMA),
         };
@@ -32,8 +33,13 @@ impl Random {
     }
 
     /// Uniform in `0.0 <= x < 1.0`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Uniform in `least <= n <= most`, for ranges that are small beside 2^53.
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + (self.unit() * (most.saturating_sub(least) + 1) as f64) as u64
     }
 
     /// Standard normal (mean 0, deviation 1), by Box and Muller.
@@ -71,6 +77,17 @@ mod tests {
         assert_ne!(ids(7, 1), ids(7, 2));
         assert_ne!(ids(7, 1), ids(8, 1));
         assert_eq!(ids(7, 1).len(), 27);
+    }
+
+    #[test]
+    fn a_range_is_drawn_to_both_of_its_ends_and_no_further() {
+        let mut random = Random::stream(1, 1);
+        let draws: Vec<u64> = (0..1_000).map(|_| random.between(3, 6)).collect();
+        assert_eq!(
+            (draws.iter().min(), draws.iter().max()),
+            (Some(&3), Some(&6))
+        );
+        assert_eq!(random.between(5, 5), 5);
     }
 
     #[test]

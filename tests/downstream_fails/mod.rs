@@ -13,7 +13,9 @@ use std::time::Duration;
 use oncepay::sandbox::ChargeFilter;
 use serde_json::{Value, json};
 
-use crate::harness::{API_KEY, Answer, Backend, Knobs, ProviderKnobs, World, eventually, send};
+use crate::harness::{
+    API_KEY, Answer, Backend, Knobs, ProviderKnobs, ServerProcess, World, eventually, send,
+};
 
 /// Settings under which what is in doubt is settled within a test's patience.
 pub(crate) fn quick_recovery() -> Knobs {
@@ -76,15 +78,29 @@ pub(crate) async fn follow_up(world: &World, payment: &str, what: &str, key: &st
 
 /// The payment under a key.
 pub(crate) async fn payment_under(world: &World, key: &str) -> Value {
-    let page = world.get(&format!("/payments?idempotency_key={key}")).await;
-    page.expect(200).json()["data"][0].clone()
+    payment_under_at(world, &world.server, key).await
+}
+
+pub(crate) async fn payment_under_at(world: &World, node: &ServerProcess, key: &str) -> Value {
+    let path = format!("/payments?idempotency_key={key}");
+    let page = send(
+        world
+            .request_at(node, reqwest::Method::GET, &path)
+            .bearer_auth(API_KEY),
+    );
+    page.await.expect(200).json()["data"][0].clone()
 }
 
 /// Waits until the payment under `key` is neither processing nor pending, with no request of ours
 /// but readings.
 pub(crate) async fn settled_by_itself(world: &World, key: &str) -> Value {
+    settled_by_itself_at(world, &world.server, key).await
+}
+
+/// As [`settled_by_itself`], as one of the nodes sees it.
+pub(crate) async fn settled_by_itself_at(world: &World, node: &ServerProcess, key: &str) -> Value {
     eventually("the payment is settled", || async {
-        let payment = payment_under(world, key).await;
+        let payment = payment_under_at(world, node, key).await;
         let status = payment["status"].as_str().unwrap_or_default().to_owned();
         let open = ["processing", "pending", ""].contains(&status.as_str());
         (!open).then_some(payment)

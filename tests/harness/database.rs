@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
+use diesel::{
+    Connection, OptionalExtension, QueryableByName, SqliteConnection, connection::SimpleConnection,
+    sql_query, sql_types::Text,
+};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use tempfile::TempDir;
 
@@ -30,6 +33,19 @@ pub(crate) enum Database {
     Elsewhere {
         url: String,
     },
+}
+
+/// Keeps writes waiting until it is dropped.
+#[expect(dead_code, reason = "held for what its end does")]
+pub(crate) enum HeldBack {
+    Sqlite(Box<SqliteConnection>),
+    Postgres(Box<AsyncPgConnection>),
+}
+
+#[derive(QueryableByName)]
+struct One {
+    #[diesel(sql_type = Text)]
+    text: String,
 }
 
 /// The server that all tests of this run share. It syncs to disk, as the program demands.
@@ -76,13 +92,25 @@ impl Database {
         }
     }
 
+    /// Where the database's server listens, where it has one.
+    pub(crate) fn server(&self) -> Option<std::net::SocketAddr> {
+        let Self::Postgres { url, .. } = self else {
+            return None;
+        };
+        let (_, rest) = url.split_once('@').unwrap();
+        rest.split('/').next().unwrap().parse().ok()
+    }
+
+    /// The URL of this database by way of something that stands in front of its server.
+    pub(crate) fn url_through(&self, address: std::net::SocketAddr) -> String {
+        format!("postgres://postgres@{address}/{}", self.name())
+    }
+
     /// Runs SQL beside the store.
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite { .. } => {
-                let mut file = SqliteConnection::establish(&self.file()).unwrap();
-                (file.batch_execute("pragma busy_timeout = 5000")).unwrap();
-                file.batch_execute(sql).unwrap();
+                self.sqlite().batch_execute(sql).unwrap();
             }
             Self::Postgres { url, .. } | Self::Elsewhere { url } => execute(url, sql).await,
         }
@@ -140,6 +168,13 @@ impl Database {
         }
     }
 
+    fn sqlite(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(&self.file()).unwrap();
+        let patience = "pragma busy_timeout = 5000";
+        connection.batch_execute(patience).unwrap();
+        connection
+    }
+
     fn file(&self) -> String {
         let path = self.url().strip_prefix("sqlite://").unwrap();
         path.trim_end_matches("?mode=rwc").to_owned()
@@ -174,6 +209,53 @@ impl Database {
             self.name()
         ))
         .await;
+    }
+
+    /// What a query of one row and one column, `text`, gives; empty when there is no row. It sees
+    /// what is committed, past every program under test.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let found: Option<One> = match self {
+            Self::Sqlite { .. } => {
+                let mut connection = self.sqlite();
+                diesel::RunQueryDsl::get_result(sql_query(sql), &mut connection).optional()
+            }
+            Self::Postgres { url, .. } | Self::Elsewhere { url } => {
+                let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+                let one = diesel_async::RunQueryDsl::get_result(sql_query(sql), &mut connection);
+                one.await.optional()
+            }
+        }
+        .unwrap();
+        found.map(|one| one.text).unwrap_or_default()
+    }
+
+    /// How many operations are in a state.
+    pub(crate) async fn operations_that_are(&self, state: &str) -> usize {
+        let count = "select cast(count(*) as text) as text from operations where state";
+        let counted = self.text(&format!("{count} = '{state}'")).await;
+        counted.parse().unwrap()
+    }
+
+    /// Keeps every write waiting until it is dropped. On PostgreSQL, only writes of operations.
+    pub(crate) async fn hold_writes_back(&self) -> HeldBack {
+        match self {
+            Self::Sqlite { .. } => {
+                let mut connection = self.sqlite();
+                connection.batch_execute("begin immediate").unwrap();
+                HeldBack::Sqlite(Box::new(connection))
+            }
+            Self::Postgres { .. } | Self::Elsewhere { .. } => {
+                HeldBack::Postgres(Box::new(self.lock_operations().await))
+            }
+        }
+    }
+
+    /// Sessions that wait for a lock with a statement that has `part` in it.
+    pub(crate) async fn waiting_for_a_lock(&self, part: &str) -> usize {
+        let count = "select count(*)::text as text from pg_stat_activity \
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        let sql = format!("{count} and query like '%{part}%'");
+        self.text(&sql).await.parse().unwrap()
     }
 
     /// Keeps every write of an operation waiting until the lock is dropped.

@@ -3,6 +3,7 @@
 //! What takes minutes here takes none; what real processes do is shown by the other suites.
 
 mod drives;
+mod lease;
 mod model_store;
 mod overload;
 mod recovery;

@@ -64,6 +64,8 @@ async fn rule_13_two_claimers_never_get_the_same_operation(at: Fixture) {
             assert_eq!(one.operation.owner.0, owner.0);
             assert_eq!((one.operation.epoch, one.operation.recovery_tries), (2, 1));
             assert_eq!(one.operation.lease_until, one.now.plus(LEASE));
+            // Written before it is driven: who dies at it is not asked again at once.
+            assert_eq!(one.operation.next_recovery_at, one.operation.lease_until);
             assert!(seen.insert(one.operation.id), "claimed twice");
         }
     }

@@ -1,7 +1,7 @@
 //! The contract of a store: one suite, which PostgreSQL and SQLite both pass.
 
-mod fixture;
-mod samples;
+pub(crate) mod fixture;
+pub(crate) mod samples;
 
 mod begin;
 mod change;
@@ -12,6 +12,7 @@ mod follow_ups;
 mod hosts;
 mod installation;
 mod keys;
+mod lease;
 mod listing;
 mod migrations;
 mod opening;

@@ -139,7 +139,7 @@ impl<'a> Attempts<'a> {
         let is_first = self.job.purpose == Purpose::Client && !self.job.in_doubt && !self.sent;
         if self.shared.stopping.is_cancelled() && !is_first {
             Err("the server is stopping")
-        } else if !self.job.window.is_open(now, wall) {
+        } else if !self.job.window.borrow().is_open(now, wall) {
             Err("the time in which a byte may be sent has passed")
         } else if !self.job.deadline.allows(attempt_timeout, now) {
             Err("an attempt could not end before the deadline")

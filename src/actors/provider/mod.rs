@@ -25,7 +25,7 @@ mod reply;
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
-use tokio::{runtime, time::Instant};
+use tokio::{runtime, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
@@ -88,7 +88,8 @@ pub(crate) struct Job {
     pub(crate) in_doubt: bool,
     /// The provider's id of what an earlier attempt made, where it is known.
     pub(crate) reference: Option<String>,
-    pub(crate) window: SendWindow,
+    /// In which an attempt may begin; its driver moves the end as it renews the lease.
+    pub(crate) window: watch::Receiver<SendWindow>,
     /// No attempt begins that could not end before.
     pub(crate) deadline: Deadline,
     /// Room for the first attempt, where it was taken ahead.

@@ -156,7 +156,7 @@ impl Bench {
             purpose: Purpose::Client,
             in_doubt,
             reference: None,
-            window: SendWindow::opened(now, wall, 60 * SECOND),
+            window: watch::channel(SendWindow::opened(now, wall, 60 * SECOND)).1,
             deadline: Deadline::at(now + 25 * SECOND),
             room: None,
         }

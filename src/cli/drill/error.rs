@@ -20,14 +20,33 @@ pub(in crate::cli) enum DrillError {
     },
     #[error("there is no port for the way to the database")]
     Gate(#[source] io::Error),
-    #[error("`oncepay {command}` cannot be started")]
+    #[error("`{program}` cannot be started")]
     Spawn {
-        command: &'static str,
+        program: String,
         #[source]
         source: io::Error,
     },
-    #[error("`oncepay {command}` does not listen; it said:\n{said}")]
-    NotListening { command: &'static str, said: String },
+    #[error("`{program}` does not listen; it said:\n{said}")]
+    NotListening { program: String, said: String },
+    #[error(
+        "a campaign needs `{program}`, which is not installed; on Debian and Ubuntu `apt-get install \
+         {package}` does it"
+    )]
+    Missing {
+        program: &'static str,
+        package: &'static str,
+    },
+    #[error("a new database of PostgreSQL's cannot be made: {said}")]
+    Cluster { said: String },
+    #[error("{what} cannot be {done}")]
+    Nemesis {
+        what: &'static str,
+        done: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the history cannot be read back from {url}: it answers {status}")]
+    NotListed { url: String, status: String },
     #[error("the sandbox at {url} does not answer")]
     SandboxSilent {
         url: String,

@@ -1,7 +1,7 @@
-//! The way to a database, with a gate in it: the server's connections go through here, so that they
-//! can be cut or held up without touching the database. Start reading at [`Gate::before`].
+//! A way between two parts of a world, with a gate in it: connections go through here, so that they can
+//! be cut or held up without touching either end. Start reading at [`Gate::to`].
 
-use std::{io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 use super::error::DrillError;
@@ -20,19 +21,41 @@ pub(super) enum Way {
     Open,
     /// Connections stand, and nothing moves.
     Stalled,
+    /// Nothing moves there, while what comes back arrives.
+    StalledThere,
+    /// Everything arrives there, and nothing comes back.
+    StalledBack,
+    /// Whatever moves takes [`SLOW_BY`] longer.
+    Slow,
     /// Connections are ended, and new ones as soon as they are made.
     Cut,
+    /// Connections stand, and new ones are refused.
+    Refused,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    There,
+    Back,
 }
 
 /// Dropping it ends every connection.
 #[derive(Debug)]
 pub(super) struct Gate {
+    at: SocketAddr,
     way: watch::Sender<Way>,
+    target: watch::Sender<Target>,
     _passing: JoinSet<()>,
 }
 
+type Target = (String, u16);
+
 const POSTGRES_PORT: u16 = 5432;
 const CHUNK_BYTES: usize = 16 * 1024;
+pub(super) const SLOW_BY: Duration = Duration::from_millis(200);
+/// Between two tries to get a port back that another may have taken meanwhile.
+const PORT_AGAIN: Duration = Duration::from_millis(20);
 
 impl Gate {
     /// A gate before the database of that URL, and the URL that leads through it; `None` for a
@@ -48,23 +71,37 @@ impl Gate {
             return Ok(None);
         };
         let host = host.trim_matches(['[', ']']).to_owned();
-        let to = (host, url.port().unwrap_or(POSTGRES_PORT));
+        let gate = Self::to((host, url.port().unwrap_or(POSTGRES_PORT))).await?;
+        let at = gate.at.port();
+        let is_led = url.set_host(Some("127.0.0.1")).is_ok() && url.set_port(Some(at)).is_ok();
+        Ok(is_led.then(|| (gate, SecretString::from(String::from(url)))))
+    }
+
+    /// A gate on a free port of this machine, and behind it the way to `target`.
+    pub(super) async fn to(target: Target) -> Result<Self, DrillError> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
         let listener = listener.await.map_err(DrillError::Gate)?;
         let at = listener.local_addr().map_err(DrillError::Gate)?;
-        let is_led =
-            url.set_host(Some("127.0.0.1")).is_ok() && url.set_port(Some(at.port())).is_ok();
-        if !is_led {
-            return Ok(None);
-        }
         let (way, seen) = watch::channel(Way::Open);
+        let (target, to) = watch::channel(target);
         let mut passing = JoinSet::new();
-        passing.spawn(admit(listener, to, seen));
-        let this = Self {
+        passing.spawn(admit(listener, at, to, seen));
+        Ok(Self {
+            at,
             way,
+            target,
             _passing: passing,
-        };
-        Ok(Some((this, SecretString::from(String::from(url)))))
+        })
+    }
+
+    pub(super) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// New connections lead there from now on.
+    pub(super) fn leads_to(&self, target: SocketAddr) {
+        self.target
+            .send_replace((target.ip().to_string(), target.port()));
     }
 
     pub(super) fn set(&self, way: Way) {
@@ -72,16 +109,34 @@ impl Gate {
     }
 }
 
-async fn admit(listener: TcpListener, to: (String, u16), way: watch::Receiver<Way>) {
+async fn admit(
+    mut listener: TcpListener,
+    at: SocketAddr,
+    target: watch::Receiver<Target>,
+    way: watch::Receiver<Way>,
+) {
     let mut connections = JoinSet::new();
+    let mut refused = way.clone();
     loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => Some(accepted),
+            _ = refused.wait_for(|way| *way == Way::Refused) => None,
+        };
+        let Some(accepted) = accepted else {
+            drop(listener);
+            if refused.wait_for(|way| *way != Way::Refused).await.is_err() {
+                return; // The gate is gone.
+            }
+            listener = bind_again(at).await;
+            continue;
+        };
         // What went wrong with one connection, its two ends notice by themselves.
-        let Ok((from, _)) = listener.accept().await else {
+        let Ok((from, _)) = accepted else {
             tokio::task::yield_now().await;
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let (to, mut way) = (to.clone(), way.clone());
+        let (to, mut way) = (target.borrow().clone(), way.clone());
         connections.spawn(async move {
             let mut cut = way.clone();
             tokio::select! {
@@ -92,19 +147,24 @@ async fn admit(listener: TcpListener, to: (String, u16), way: watch::Receiver<Wa
     }
 }
 
-async fn pass(
-    from: TcpStream,
-    to: (String, u16),
-    way: &mut watch::Receiver<Way>,
-) -> io::Result<()> {
+async fn bind_again(at: SocketAddr) -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(at).await {
+            return listener;
+        }
+        sleep(PORT_AGAIN).await;
+    }
+}
+
+async fn pass(from: TcpStream, to: Target, way: &mut watch::Receiver<Way>) -> io::Result<()> {
     let to = TcpStream::connect(to).await?;
     from.set_nodelay(true)?;
     to.set_nodelay(true)?;
     let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
     let mut way_back = way.clone();
     tokio::try_join!(
-        pump(from_read, to_write, way),
-        pump(to_read, from_write, &mut way_back)
+        pump(from_read, to_write, way, Direction::There),
+        pump(to_read, from_write, &mut way_back, Direction::Back)
     )?;
     Ok(())
 }
@@ -114,12 +174,17 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     way: &mut watch::Receiver<Way>,
+    direction: Direction,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let read = from.read(&mut chunk).await?;
-        if way.wait_for(|way| *way == Way::Open).await.is_err() {
+        let moves = way.wait_for(|way| way.moves(direction)).await;
+        let Ok(is_slow) = moves.map(|way| *way == Way::Slow) else {
             return Err(io::ErrorKind::ConnectionAborted.into()); // The gate is gone.
+        };
+        if is_slow {
+            sleep(SLOW_BY).await;
         }
         if read == 0 {
             return to.shutdown().await;
@@ -128,10 +193,33 @@ async fn pump(
     }
 }
 
+impl Way {
+    fn moves(self, direction: Direction) -> bool {
+        match self {
+            Self::Open | Self::Slow | Self::Refused => true,
+            Self::StalledThere => direction == Direction::Back,
+            Self::StalledBack => direction == Direction::There,
+            Self::Stalled | Self::Cut => false,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Stalled => "stalled",
+            Self::StalledThere => "stalled there",
+            Self::StalledBack => "stalled back",
+            Self::Slow => "slow",
+            Self::Cut => "cut",
+            Self::Refused => "refused",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// A server that sends back what it gets, and a connection to it through a gate.
@@ -187,6 +275,32 @@ mod tests {
         // An orderly end or a reset, as the system likes.
         let ended = stream.read_to_end(&mut rest).await;
         assert!(ended.is_err() || rest.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_refuses_lets_connections_stand_and_opens_again() {
+        let (gate, mut stream) = echo().await;
+        say(&mut stream, b"ab").await;
+        assert_eq!(hear(&mut stream).await, *b"ab");
+        gate.set(Way::Refused);
+        while TcpStream::connect(gate.at()).await.is_ok() {}
+        say(&mut stream, b"cd").await;
+        assert_eq!(hear(&mut stream).await, *b"cd");
+        gate.set(Way::Open);
+        while TcpStream::connect(gate.at()).await.is_err() {}
+    }
+
+    #[tokio::test]
+    async fn a_gate_stalls_one_direction_alone() {
+        let (gate, mut stream) = echo().await;
+        gate.set(Way::StalledBack);
+        say(&mut stream, b"ab").await;
+        let mut first = [0];
+        let came = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut first));
+        assert!(came.await.is_err(), "nothing comes back");
+        gate.set(Way::StalledThere);
+        // It had arrived already, and what comes back moves now.
+        assert_eq!(hear(&mut stream).await, *b"ab");
     }
 
     #[tokio::test]

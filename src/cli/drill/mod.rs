@@ -9,6 +9,7 @@ mod error;
 mod gate;
 mod judge;
 mod ledger;
+mod nemesis;
 mod process;
 mod provider;
 mod report;
@@ -71,11 +72,26 @@ pub(super) struct DrillArgs {
     /// Only these rows, with commas between them [default: all]
     #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = scenario::find)]
     only: Vec<&'static Scenario>,
+    /// Instead of rows, a campaign: HAProxy, two servers, PostgreSQL and a sandbox under load, while a
+    /// nemesis kills, stops and cuts them by a plan; then everything is judged
+    #[arg(long, conflicts_with_all = ["url", "database_url", "only", "payments", "settle_max_s"])]
+    nemesis: bool,
+    /// The plan of a campaign is a function of this number [default: by chance]
+    #[arg(long, value_name = "N", requires = "nemesis")]
+    seed: Option<u64>,
+    /// How long a campaign breaks things, such as 180s or 3m [default: 60s]
+    #[arg(long, value_name = "TIME", requires = "nemesis", value_parser = nemesis::duration)]
+    duration: Option<Duration>,
+    /// Break a promise that all rests on, which a campaign must notice
+    #[arg(long, hide = true, requires = "nemesis")]
+    careless: Option<nemesis::Careless>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
+/// How long a campaign breaks things, unless it is told.
+const CAMPAIGN: Duration = Duration::from_secs(60);
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 /// Lines that wait to be printed.
@@ -85,6 +101,17 @@ const NOTES_MAX: usize = 16;
 pub(super) fn run(args: &DrillArgs, printer: &mut Printer) -> Result<ExitCode, CliError> {
     let io = runtime::io()?;
     let stop = signals::stop_in_order(io.handle())?;
+    if args.nemesis {
+        let report = io.block_on(campaign(args, printer, &stop))?;
+        if args.json {
+            printer.result(&report.json().map_err(DrillError::from)?)?;
+        } else {
+            for line in report.lines() {
+                printer.result(&line)?;
+            }
+        }
+        return Ok(ExitCode::from(u8::from(!report.is_once())));
+    }
     let report = io.block_on(drill(args, printer, &stop))?;
     if args.json {
         printer.result(&report.json().map_err(DrillError::from)?)?;
@@ -95,6 +122,26 @@ pub(super) fn run(args: &DrillArgs, printer: &mut Printer) -> Result<ExitCode, C
         }
     }
     Ok(ExitCode::from(u8::from(!report.is_once())))
+}
+
+async fn campaign(
+    args: &DrillArgs,
+    printer: &mut Printer,
+    stop: &CancellationToken,
+) -> Result<nemesis::Report, DrillError> {
+    let environment = Environment::of_the_machine();
+    let by_chance = || u64::from(u32::from_le_bytes(environment.random_bytes()));
+    let order = nemesis::Order {
+        seed: args.seed.unwrap_or_else(by_chance),
+        duration: args.duration.unwrap_or(CAMPAIGN),
+        clients: args.clients,
+        careless: args.careless,
+        run: world::run_name(&environment),
+    };
+    tokio::select! {
+        report = nemesis::run(&order, &environment, printer) => report,
+        () = stop.cancelled() => Err(DrillError::Interrupted),
+    }
 }
 
 async fn drill(

@@ -1,5 +1,7 @@
 //! The sandbox's own side: faults are ordered, and the truth is counted.
 
+use std::collections::BTreeMap;
+
 use reqwest::{Client, Method, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -19,9 +21,22 @@ struct Charges {
     charges: Vec<Charge>,
 }
 
-#[derive(Deserialize)]
-struct Charge {
-    amount: i64,
+/// A payment that moved or holds money; amounts in minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Charge {
+    pub(super) amount: i64,
+    /// What is held, and could be captured.
+    pub(super) amount_capturable: i64,
+    pub(super) amount_captured: i64,
+    pub(super) amount_refunded: i64,
+}
+
+/// What moved in all, in minor units of whichever currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) count: u64,
+    pub(super) captured: i64,
+    pub(super) refunded: i64,
 }
 
 #[derive(Deserialize)]
@@ -37,7 +52,10 @@ struct Rule {
 
 #[derive(Deserialize)]
 struct Stats {
-    requests: std::collections::BTreeMap<String, u64>,
+    requests: BTreeMap<String, u64>,
+    charges: u64,
+    captured: BTreeMap<String, i64>,
+    refunded: BTreeMap<String, i64>,
 }
 
 impl Provider {
@@ -56,8 +74,20 @@ impl Provider {
         spared: Option<FaultKind>,
     ) -> Result<(), DrillError> {
         let plan = faults.json(spared).to_string();
+        self.order(plan).await
+    }
+
+    /// Puts a plan in force, as the sandbox reads it, in place of the one before.
+    pub(super) async fn order(&self, plan: String) -> Result<(), DrillError> {
         let _in_force: InForce = self.ask(Method::PUT, "faults", None, Some(plan)).await?;
         Ok(())
+    }
+
+    /// How often each kind of the plan in force has struck.
+    pub(super) async fn fired(&self) -> Result<Vec<(String, u64)>, DrillError> {
+        let in_force: InForce = self.ask(Method::GET, "faults", None, None).await?;
+        let rules = in_force.rules.into_iter();
+        Ok(rules.map(|rule| (rule.kind, rule.fired)).collect())
     }
 
     /// Ends all faults, and gives how often they have struck.
@@ -79,9 +109,23 @@ impl Provider {
 
     /// The amounts of the charges that were made for this reference.
     pub(super) async fn charges_of(&self, reference: &str) -> Result<Vec<i64>, DrillError> {
+        let charges = self.charges_in_full(reference).await?;
+        Ok(charges.iter().map(|charge| charge.amount).collect())
+    }
+
+    pub(super) async fn charges_in_full(&self, reference: &str) -> Result<Vec<Charge>, DrillError> {
         let filter = Some(("metadata[reference]", reference));
         let charges: Charges = self.ask(Method::GET, "charges", filter, None).await?;
-        Ok(charges.charges.iter().map(|charge| charge.amount).collect())
+        Ok(charges.charges)
+    }
+
+    pub(super) async fn totals(&self) -> Result<Totals, DrillError> {
+        let stats: Stats = self.ask(Method::GET, "stats", None, None).await?;
+        Ok(Totals {
+            count: stats.charges,
+            captured: stats.captured.values().sum(),
+            refunded: stats.refunded.values().sum(),
+        })
     }
 
     /// How many payments the provider was asked for so far, whatever became of them.

@@ -91,7 +91,7 @@ impl ThrowAway {
     /// Kills the server and starts another over the same database; gives where that one listens.
     pub(super) async fn replace_server(&mut self) -> Result<Url, DrillError> {
         self.server.kill().map_err(|source| DrillError::Spawn {
-            command: "serve",
+            program: "oncepay serve".to_owned(),
             source,
         })?;
         let (server, at) = self.settings.start(self.folder.path()).await?;
@@ -177,7 +177,7 @@ absence_wait_s = 4
 }
 
 /// The URL that stands behind `words`, once the whole line is there.
-fn url_after(text: &str, words: &str) -> Option<Url> {
+pub(super) fn url_after(text: &str, words: &str) -> Option<Url> {
     let (_, rest) = text.split_once(words)?;
     let (line, _) = rest.split_once('\n')?;
     let end = line.find([',', ' ']).unwrap_or(line.len());

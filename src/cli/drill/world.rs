@@ -172,7 +172,7 @@ fn base_url(url: Url) -> Result<Url, DrillError> {
 }
 
 /// Letters only: digits could look like a card number.
-fn run_name(environment: &Environment) -> String {
+pub(super) fn run_name(environment: &Environment) -> String {
     let letters = environment.random_bytes::<RUN_LETTERS>();
     let letters = letters.map(|byte| char::from(b'a' + byte % 26));
     format!("drill-{}", letters.iter().collect::<String>())

@@ -1,5 +1,6 @@
 mod ends;
 mod follow_ups;
+mod leases;
 mod restores;
 mod sequences;
 

@@ -102,6 +102,7 @@ fn a_change() -> impl Strategy<Value = Change> {
         2 => an_owner().prop_map(move |owner| Change::TakeOver { owner, lease }),
         1 => an_owner().prop_map(move |owner| Change::Recover { owner, lease }),
         1 => an_owner().prop_map(move |owner| Change::BeginResolving { owner, lease }),
+        1 => an_owner().prop_map(move |owner| Change::Renew { owner, lease }),
         1 => Just(Change::SettleAbsent),
         2 => left,
         2 => Just(release()),

@@ -1,0 +1,125 @@
+//! Batches of the same keys in opposite orders, from two nodes, all kinds of them at once.
+
+use std::{sync::Arc, time::Duration};
+
+use oncepay::{
+    payment::{Begun, Change, OperationKind, Standing},
+    store::{Claim, Store},
+};
+use tokio::time::Instant;
+
+use crate::store::{
+    fixture::{Fixture, open_store},
+    samples::{LEASE, captured, left_in_doubt, refunded},
+};
+
+/// How long batches are written, and how many rows each has.
+const LONG: Duration = Duration::from_secs(5);
+const ROWS: usize = 16;
+
+/// PostgreSQL counts the deadlocks that it had to break.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_no_two_batches_of_two_nodes_ever_deadlock() {
+    let at = Arc::new(Fixture::postgres().await);
+    let other = open_store(&at.url).await;
+    let until = Instant::now() + LONG;
+    let mut writers = Vec::new();
+    for (store, reversed) in [(Arc::clone(&at.store), false), (other, true)] {
+        let (at, to_claim) = (Arc::clone(&at), Arc::clone(&store));
+        let claimer = Arc::clone(&at);
+        writers.push(tokio::spawn(async move {
+            let mut batches = 0;
+            for round in 0.. {
+                if Instant::now() >= until {
+                    break;
+                }
+                batches += write(&at, &*store, round, reversed).await;
+            }
+            batches
+        }));
+        // Recovery locks in an order of its own: the longest due first.
+        writers.push(tokio::spawn(async move {
+            let mut claims = 0;
+            while Instant::now() < until {
+                let claim = Claim {
+                    owner: claimer.environment.new_owner(),
+                    lease: Duration::ZERO,
+                    limit: 2 * u32::try_from(ROWS).unwrap(),
+                    providers: vec!["sandbox".into()],
+                    at: claimer.environment.now(),
+                };
+                to_claim.claim(claim).await.unwrap();
+                claims += 1;
+            }
+            claims
+        }));
+    }
+    for writer in writers {
+        let written: usize = writer.await.unwrap();
+        assert!(written > 10, "{written} batches in {LONG:?}");
+    }
+    let counted = "do $$ begin
+        if (select deadlocks from pg_stat_database where datname = current_database()) > 0
+        then raise 'there were deadlocks'; end if; end $$";
+    at.sql(counted).await.unwrap();
+}
+
+/// Begins payments, leaves half of them in doubt, settles all, and refunds them twice each. The other
+/// node does the same with the same keys the other way round.
+async fn write(at: &Fixture, store: &dyn Store, round: usize, reversed: bool) -> usize {
+    let mut intents: Vec<_> = (0..ROWS)
+        .map(|n| at.intent(&format!("{round}-{n}")))
+        .collect();
+    in_order(&mut intents, reversed);
+    let begun: Vec<Standing> = (store.begin(intents).await.into_iter())
+        .map(Result::unwrap)
+        .collect();
+    let doubts = (begun.iter().step_by(2)).map(|one| at.change(one, left_in_doubt()));
+    changed(store, doubts).await;
+    let settle = begun.iter().map(|one| at.change(one, captured("pi_1")));
+    changed(store, settle).await;
+    let mut refunds: Vec<_> = (begun.iter())
+        .map(|one| {
+            let key = format!("refund-{}", one.operation.idempotency_key.as_str());
+            at.follow_up(&one.payment, OperationKind::Refund, &key, 1)
+        })
+        .collect();
+    in_order(&mut refunds, reversed);
+    let refunds = store.begin_follow_ups(refunds).await;
+    let refunds: Vec<_> = (refunds.into_iter())
+        .map(|begun| match begun.unwrap() {
+            Begun::Standing(standing) => *standing,
+            other => panic!("not begun: {other:?}"),
+        })
+        .collect();
+    let settle = refunds.iter().map(|one| at.change(one, refunded("re_1")));
+    changed(store, settle).await;
+    let late = refunds.iter().rev().map(|one| {
+        let owner = one.operation.owner;
+        at.change(
+            one,
+            Change::Renew {
+                owner,
+                lease: LEASE,
+            },
+        )
+    });
+    changed(store, late).await;
+    6
+}
+
+fn in_order<T>(rows: &mut [T], reversed: bool) {
+    if reversed {
+        rows.reverse();
+    }
+}
+
+/// Every change is decided; whether it is applied is not the question here.
+async fn changed(
+    store: &dyn Store,
+    changes: impl Iterator<Item = oncepay::payment::OperationChange>,
+) {
+    for changed in store.change(changes.collect()).await {
+        changed.unwrap();
+    }
+}
