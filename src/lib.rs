@@ -8,7 +8,7 @@
 //! | [`http`] | the contract: paths, headers, problems |
 //! | [`actors`] | who drives a payment, in what order; start at [`actors::Payments`] |
 //! | [`telemetry`] | logs and metrics |
-//! | [`lookups`], [`config`] | finished answers at hand; settings |
+//! | [`lookups`], [`config`], [`reconcile`] | finished answers at hand; settings; our records beside the providers' books |
 //! | [`provider`], [`store`], [`sandbox`], [`api_key`] | the provider's protocol; SQL; a provider that fails on request; how keys look |
 //! | [`environment`] | the wall clock and the random source |
 //! | [`payment`], [`resilience`] | the rules, pure; start at [`payment::apply`] |
@@ -31,6 +31,7 @@ pub mod http;
 pub mod lookups;
 pub mod payment;
 pub mod provider;
+pub mod reconcile;
 pub mod resilience;
 pub mod sandbox;
 pub mod store;

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 7] = [
     &["payment", "resilience"],
     &["environment"],
     &["provider", "store", "sandbox", "api_key"],
-    &["lookups", "config"],
+    &["lookups", "config", "reconcile"],
     &["telemetry"],
     &["actors"],
     &["http"],

@@ -18,7 +18,7 @@ use crate::{
         Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
         Standing, Step, Verdict, judge_absence, made_until, next_step,
     },
-    provider::{Call, Expected, Found, InDoubt, NotSent, Outcome, SentBetween},
+    provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose},
     store::WriteError,
 };
@@ -189,7 +189,8 @@ impl<'a> Held<'a> {
         let inquiry = Inquiry {
             call: call_of(&self.standing, self.errand.request_id),
             sent: SentBetween {
-                first: operation.first_sent_at,
+                // What was put in doubt by a restore may have been sent ever since it was made.
+                first: operation.first_sent_at.min(operation.created_at),
                 last: made_until(operation, terms, now),
             },
             purpose: self.errand.purpose,
@@ -343,31 +344,7 @@ impl<'a> Held<'a> {
 
 /// The operation as its provider gets it.
 pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
-    let Standing {
-        operation, payment, ..
-    } = standing;
-    let money = match operation.kind {
-        OperationKind::Create | OperationKind::Cancel => payment.money,
-        OperationKind::Capture | OperationKind::Refund => payment.money.part(operation.amount),
-    };
-    Call {
-        kind: operation.kind,
-        key: operation.route.key.clone(),
-        api_version: operation.route.api_version.clone(),
-        request: operation.route.request.clone(),
-        target: match operation.kind {
-            OperationKind::Create => None,
-            _ => payment.provider_reference.clone(),
-        },
-        expected: Expected {
-            operation_id: operation.id,
-            payment_id: operation.payment_id,
-            money,
-            capture: payment.capture,
-        },
-        first_attempt: !operation.in_doubt,
-        request_id,
-    }
+    Call::of(standing, request_id)
 }
 
 /// The conclusion that the rows allow, whoever wrote them.

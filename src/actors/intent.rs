@@ -35,6 +35,8 @@ pub(super) fn creation(
     let draft = Draft {
         operation_id: id,
         kind: OperationKind::Create,
+        idempotency_key: &order.scope.key,
+        fingerprint: Fingerprint::of(&order.canonical),
         money: payment.money,
     };
     let to = provider_route(route, &order.scope, &payment, draft);
@@ -67,6 +69,8 @@ pub(super) fn follow_up(
     let draft = Draft {
         operation_id: id,
         kind,
+        idempotency_key: &order.scope.key,
+        fingerprint: Fingerprint::of(&order.canonical),
         money,
     };
     let to = provider_route(route, &order.scope, payment, draft);
@@ -113,12 +117,19 @@ pub(super) fn failover_route(
     let draft = Draft {
         operation_id: operation.id,
         kind: operation.kind,
+        idempotency_key: &operation.idempotency_key,
+        fingerprint: operation.fingerprint,
         money: standing.payment.money,
     };
     Some(provider_route(next, &scope, &standing.payment, draft))
 }
 
-fn provider_route(route: &Route, scope: &Scope, payment: &Payment, draft: Draft) -> ProviderRoute {
+fn provider_route(
+    route: &Route,
+    scope: &Scope,
+    payment: &Payment,
+    draft: Draft<'_>,
+) -> ProviderRoute {
     let profile = route.provider.profile();
     ProviderRoute {
         provider: profile.name.clone(),

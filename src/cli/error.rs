@@ -5,6 +5,7 @@ use std::{error::Error, io, net::SocketAddr};
 use super::{drill::DrillError, routes, wiring::WiringError};
 use crate::{
     config::ConfigError,
+    reconcile::{ReconcileError, RecoverError},
     sandbox::SandboxError,
     store::{ReadError, StoreStartError, WriteError},
     telemetry::LogError,
@@ -54,6 +55,14 @@ pub(super) enum CliError {
     DisabledMerchant { name: String },
     #[error("there is no key {id}")]
     UnknownKey { id: String },
+    #[error("there is no provider {name:?} in the configuration")]
+    UnknownProvider { name: String },
+    #[error("another program has {database} open")]
+    InUse { database: String },
+    #[error("the recovery was not finished")]
+    Recover(#[from] RecoverError),
+    #[error("our records cannot be compared with the providers'")]
+    Reconcile(#[from] ReconcileError),
     #[error("the drill cannot be run")]
     Drill(#[from] DrillError),
 }
@@ -62,6 +71,7 @@ impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NotUnicode(_) | Self::Log(_) | Self::MerchantName { .. } => 2,
+            Self::UnknownProvider { .. } => 2,
             Self::Drill(error) if error.is_usage() => 2,
             _ => 1,
         }
@@ -92,6 +102,14 @@ impl CliError {
                 return Some(format!("make it with `oncepay merchants create {name}`"));
             }
             Self::UnknownKey { .. } => "`oncepay keys list` shows the ids",
+            Self::UnknownProvider { .. } => "see `[[providers]]` in the configuration file",
+            Self::InUse { .. } => "stop every server that uses it, then try again",
+            Self::Recover(_) => {
+                "see whether database and providers answer, then run it again: nothing is made twice"
+            }
+            Self::Reconcile(_) => {
+                "see whether database and providers answer, then try again, for a shorter time"
+            }
             Self::Drill(error) => return error.advice().map(str::to_owned),
             Self::Providers(_)
             | Self::Serve(_)

@@ -113,6 +113,28 @@ impl Store for MemoryStore {
         keeps_no_payments()
     }
 
+    fn payments_between(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: Option<PaymentId>,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        keeps_no_payments()
+    }
+
+    fn payments_by_id(&self, _: Vec<PaymentId>) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        keeps_no_payments()
+    }
+
+    fn unsettled_after(
+        &self,
+        _: Option<OperationId>,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        done(Vec::new())
+    }
+
     fn payments<'a>(
         &'a self,
         _: &'a PaymentQuery,
@@ -207,6 +229,14 @@ impl Store for MemoryStore {
                 .get_or_insert(fresh)
                 .clone(),
         )
+    }
+
+    fn renew_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        *self.installation.lock().unwrap() = Some(fresh.clone());
+        done(fresh)
     }
 
     fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {

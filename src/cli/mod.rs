@@ -15,6 +15,8 @@ mod merchants;
 mod migrate;
 mod port;
 mod printer;
+mod reconcile;
+mod recover;
 mod routes;
 mod runtime;
 mod sandbox;
@@ -64,6 +66,18 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Check the configuration and the connections, and exit
     Check(serve::ServeArgs),
+    /// Compare our payments with those of the providers, and report each difference
+    ///
+    /// Exits with 0 if there is none, with 1 if there is one, and with 2 if they could not be
+    /// compared. What is younger than an operation may take, and differs, is said to be under way and
+    /// is no difference. Nothing is changed, here or there.
+    Reconcile(reconcile::ReconcileArgs),
+    /// After a restored backup or a lost failover: make our records the providers' again
+    ///
+    /// With every server stopped. Gives the database a new incarnation, puts whatever is unsettled in
+    /// doubt, so that only what its provider shows settles it, and imports the payments, captures,
+    /// cancels and refunds that the providers have and we lack. It may be interrupted, and run again.
+    Recover(recover::RecoverArgs),
     /// Break a world on purpose while payments flow, and count what was charged
     ///
     /// Without --url the world is a throw-away one: a sandbox and a server of this very program, in a
@@ -103,6 +117,8 @@ fn dispatch(cli: Cli, printer: &mut Printer) -> Result<ExitCode, CliError> {
         Command::Keys(command) => keys::run(&command, printer),
         Command::Sandbox(args) => sandbox::run(&args, printer),
         Command::Check(args) => return check::run(&args, printer),
+        Command::Reconcile(args) => return reconcile::run(&args, printer),
+        Command::Recover(args) => return recover::run(&args, printer),
         Command::Drill(args) => return drill::run(&args, printer),
     };
     done.map(|()| ExitCode::SUCCESS)

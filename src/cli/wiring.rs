@@ -22,7 +22,7 @@ use crate::{
     http::{self, HttpDependencies, HttpSettings},
     lookups::{RedisSettings, TieredLookups, TieredSettings},
     provider::{
-        Provider,
+        Books, Provider,
         stripe::{StripeProvider, StripeSettings},
     },
     resilience::{AdmissionBounds, Backoff, LimiterSettings},
@@ -83,6 +83,11 @@ pub(super) async fn inspect_store(
     })
 }
 
+/// Whether another program has the database open.
+pub(super) async fn is_in_use(config: &Config) -> Result<bool, StoreStartError> {
+    store::is_in_use(&StoreUrl::parse(&config.database_url)?).await
+}
+
 /// Brings the schema up to date and gives the names of the migrations that were run.
 pub(super) async fn migrate(config: &Config) -> Result<Vec<String>, StoreStartError> {
     store::migrate(&StoreUrl::parse(&config.database_url)?).await
@@ -127,7 +132,32 @@ pub(super) fn build_providers(
     sandbox: Option<&Sandbox>,
     io: &Handle,
 ) -> Result<Vec<Arc<dyn Provider>>, WiringError> {
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let built = build_stripe(config, sandbox, io)?;
+    let providers = built
+        .into_iter()
+        .map(|built| Arc::new(built) as Arc<dyn Provider>);
+    Ok(providers.collect())
+}
+
+/// The books of every configured provider, retired ones too; a built-in sandbox is at the address
+/// that its setting says.
+pub(super) fn build_books(
+    config: &Config,
+    io: &Handle,
+) -> Result<Vec<Arc<dyn Books>>, WiringError> {
+    let built = build_stripe(config, None, io)?;
+    let books = built
+        .into_iter()
+        .map(|built| Arc::new(built) as Arc<dyn Books>);
+    Ok(books.collect())
+}
+
+fn build_stripe(
+    config: &Config,
+    sandbox: Option<&Sandbox>,
+    io: &Handle,
+) -> Result<Vec<StripeProvider>, WiringError> {
+    let mut providers = Vec::new();
     for provider in &config.providers {
         let base_url = match sandbox {
             Some(sandbox) => format!("http://{}", sandbox.address()),
@@ -144,7 +174,7 @@ pub(super) fn build_providers(
         };
         let built = StripeProvider::new(settings, io.clone())
             .map_err(|error| format!("provider {:?}: {}", provider.name, in_one_line(&error)))?;
-        providers.push(Arc::new(built));
+        providers.push(built);
     }
     Ok(providers)
 }

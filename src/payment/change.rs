@@ -1,6 +1,7 @@
 //! What may be done to an operation, and what it makes of the payment: one pure function. Start
 //! reading at [`apply`].
 
+mod restore;
 mod settle;
 
 use std::time::Duration;
@@ -63,6 +64,13 @@ pub enum Change {
         by: String,
         why: String,
     },
+    /// Puts an operation of a restored backup in doubt: it may have been sent, released or settled
+    /// since. Nothing is sent for it any more; what its provider shows settles it.
+    Restore {
+        owner: Owner,
+        /// Where a provider shows it, if one does.
+        found: Option<FoundAt>,
+    },
     /// Takes the turn to give a stray charge back whose time has come, and puts the next turn off.
     PostponeStray { owner: Owner, again_in: Duration },
     /// Records that a stray charge was voided or refunded.
@@ -70,6 +78,13 @@ pub enum Change {
         reference: String,
         reversed_as: String,
     },
+}
+
+/// The provider that has what an operation made, and the provider's id of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundAt {
+    pub route: ProviderRoute,
+    pub reference: String,
 }
 
 /// What a driver knows when it gives up without a definite answer.
@@ -142,6 +157,7 @@ pub fn apply(
         Change::Expire => rows.expire(),
         Change::BeginResolving { owner, lease } => rows.begin_resolving(*owner, *lease),
         Change::Resolve { verdict, by, why } => rows.resolve(verdict, by, why),
+        Change::Restore { owner, found } => rows.restore(*owner, found.as_ref()),
         Change::PostponeStray { owner, again_in } => rows.postpone_stray(*owner, *again_in),
         Change::ReverseStray {
             reference,

@@ -80,6 +80,9 @@ pub enum PaymentEvent {
         operation: String,
         provider_reference: String,
     },
+    /// What is recorded came from a backup, or from the provider after one was restored: what the
+    /// operation did since then is known there alone, and nothing is sent for it any more.
+    Restored { operation: String },
     /// An operator settled what was in doubt.
     Resolved {
         operation: String,
@@ -112,6 +115,7 @@ impl PaymentEvent {
             Self::OperationFailed { .. } => "operation_failed",
             Self::Refunded { .. } => "refunded",
             Self::StrayOperation { .. } => "stray_operation",
+            Self::Restored { .. } => "restored",
             Self::Resolved { .. } => "resolved",
         }
     }

@@ -50,6 +50,33 @@ impl Fingerprint {
         }
     }
 
+    /// `version:digest`, the digest in hexadecimal.
+    pub fn to_text(self) -> String {
+        let start = format!("{}:", self.version);
+        self.digest
+            .iter()
+            .fold(start, |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    /// Reads what [`Fingerprint::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (version, hex) = text.split_once(':')?;
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        let byte = |[high, low]: &[u8; 2]| {
+            let digit = |at: u8| {
+                char::from(at)
+                    .to_digit(16)
+                    .and_then(|it| u8::try_from(it).ok())
+            };
+            Some(digit(*high)? << 4 | digit(*low)?)
+        };
+        let digest: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        Some(Self {
+            version: version.parse().ok()?,
+            digest: digest.filter(|_| rest.is_empty())?.try_into().ok()?,
+        })
+    }
+
     /// Whether `canonical` is the request that this fingerprint was taken of.
     ///
     /// # Errors
@@ -131,6 +158,23 @@ mod tests {
             newer.matches(&request().canonical()),
             Err(UnknownFingerprintVersion(2))
         );
+    }
+
+    #[test]
+    fn a_fingerprint_survives_its_text() {
+        let fingerprint = Fingerprint::of(&request().canonical());
+        let text = fingerprint.to_text();
+        assert_eq!(Fingerprint::from_text(&text), Some(fingerprint));
+        for bad in [
+            "",
+            "1",
+            "1:",
+            "x:00",
+            &text[..text.len() - 1],
+            &format!("{text}00"),
+        ] {
+            assert_eq!(Fingerprint::from_text(bad), None, "{bad}");
+        }
     }
 
     /// The golden value: a change of the form without a new version would break every old retry.

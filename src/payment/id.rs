@@ -4,6 +4,8 @@ use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
 
 use uuid::Uuid;
 
+use super::Timestamp;
+
 /// TypeID's alphabet: Crockford's base 32 in lower case.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// 128 bits in groups of five, the first group holding three.
@@ -54,6 +56,13 @@ id_kind!(RequestKind, RequestId, "req", "one HTTP request");
 impl<P> Id<P> {
     pub fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid, PhantomData)
+    }
+
+    /// When it was made, to the millisecond; `None` for an id that carries no time.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+        Some(Timestamp::from_micros(micros + i64::from(nanos / 1_000)))
     }
 
     pub fn as_uuid(&self) -> Uuid {

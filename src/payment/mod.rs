@@ -31,7 +31,7 @@ mod verdict;
 
 pub use answer::{Answer, PaymentView, RefundView, Resource};
 pub use card_number::contains_card_number;
-pub use change::{Change, Effect, LeftInDoubt, OperationChange, apply};
+pub use change::{Change, Effect, FoundAt, LeftInDoubt, OperationChange, apply};
 pub use event::{PaymentEvent, RecordedEvent};
 pub use fingerprint::{Canonical, Fingerprint, UnknownFingerprintVersion};
 pub use follow_up::{Admitted, Begun, FollowUp, Inadmissible, NewFollowUp, admit};

@@ -102,6 +102,9 @@ impl Payment {
         self.status = self.status.apply(event)?;
         match event {
             PaymentEvent::BecameInDoubt { .. } => self.in_doubt_since = Some(at),
+            PaymentEvent::Restored { .. } => {
+                self.in_doubt_since = self.in_doubt_since.or(Some(at));
+            }
             PaymentEvent::Authorized {
                 provider_reference, ..
             } => {

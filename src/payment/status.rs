@@ -63,6 +63,8 @@ impl PaymentStatus {
             (S::Processing, E::BecameInDoubt { .. }) => Ok(S::Processing),
             (S::Processing, E::Released { .. }) => Ok(S::Pending),
             (S::Pending, E::Resumed {}) => Ok(S::Processing),
+            (S::Processing | S::Pending, E::Restored { .. }) => Ok(S::Processing),
+            (S::Authorized | S::Succeeded | S::Canceled, E::Restored { .. }) => Ok(self),
             (S::Processing | S::Pending, E::Authorized { .. }) => Ok(S::Authorized),
             (S::Processing | S::Pending | S::Authorized, E::Captured { .. }) => Ok(S::Succeeded),
             (S::Processing | S::Pending, E::Declined { .. }) => Ok(S::Failed),
@@ -187,6 +189,7 @@ mod tests {
                 operation: text(),
                 provider_reference: text(),
             },
+            E::Restored { operation: text() },
             E::Resolved {
                 operation: text(),
                 by: text(),
@@ -228,6 +231,7 @@ operation_resumed     -           -           authorized  succeeded   -         
 operation_failed      -           -           authorized  succeeded   -           canceled
 refunded              -           -           -           succeeded   -           -
 stray_operation       -           -           authorized  succeeded   -           canceled
+restored              processing  processing  authorized  succeeded   -           canceled
 resolved              processing  pending     authorized  succeeded   failed      canceled
 ";
         assert_eq!(table, expected);

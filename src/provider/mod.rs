@@ -5,6 +5,7 @@
 
 mod key;
 mod outcome;
+mod record;
 pub mod stripe;
 
 use std::{fmt, time::Duration};
@@ -13,9 +14,13 @@ use futures_util::future::BoxFuture;
 
 pub use key::provider_key;
 pub use outcome::{InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome};
+pub use record::{
+    Asked, KeptRequest, MadeBy, Record, RecordOrigin, RecordPage, RecordState, RefundRecord, Span,
+};
 
 use crate::payment::{
-    Capture, Mode, Money, OperationId, OperationKind, Payment, PaymentId, RequestId, Timestamp,
+    Capture, Fingerprint, IdempotencyKey, Mode, Money, OperationId, OperationKind, Payment,
+    PaymentId, RequestId, Standing, Timestamp,
 };
 
 /// What never changes about a provider while the program runs.
@@ -45,9 +50,13 @@ impl ProviderProfile {
 
 /// What an operation asks for, to be written as a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub struct Draft<'a> {
     pub operation_id: OperationId,
     pub kind: OperationKind,
+    /// The client's key and what it asked for under it: they go along, so that the operation can be
+    /// rebuilt from the provider's object should our row be lost.
+    pub idempotency_key: &'a IdempotencyKey,
+    pub fingerprint: Fingerprint,
     /// Of the payment for a create or a cancel, else what is to be captured or refunded.
     pub money: Money,
 }
@@ -71,6 +80,37 @@ pub struct Call {
     pub first_attempt: bool,
     /// Sent along, so that our logs and the provider's can be read together.
     pub request_id: RequestId,
+}
+
+impl Call {
+    /// The operation of `standing`, as it is recorded.
+    pub fn of(standing: &Standing, request_id: RequestId) -> Self {
+        let Standing {
+            operation, payment, ..
+        } = standing;
+        let money = match operation.kind {
+            OperationKind::Create | OperationKind::Cancel => payment.money,
+            OperationKind::Capture | OperationKind::Refund => payment.money.part(operation.amount),
+        };
+        Self {
+            kind: operation.kind,
+            key: operation.route.key.clone(),
+            api_version: operation.route.api_version.clone(),
+            request: operation.route.request.clone(),
+            target: match operation.kind {
+                OperationKind::Create => None,
+                _ => payment.provider_reference.clone(),
+            },
+            expected: Expected {
+                operation_id: operation.id,
+                payment_id: operation.payment_id,
+                money,
+                capture: payment.capture,
+            },
+            first_attempt: !operation.in_doubt,
+            request_id,
+        }
+    }
 }
 
 /// The call names the customer's means of payment: it is not for a log.
@@ -157,7 +197,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The exact body that asks for `draft` of `payment`: pure, so that it can be committed before it
     /// is sent.
-    fn prepare(&self, payment: &Payment, draft: Draft) -> Vec<u8>;
+    fn prepare(&self, payment: &Payment, draft: Draft<'_>) -> Vec<u8>;
 
     /// Sends one attempt. An answer that only tells that the object is in another state than the
     /// request needs is followed by a question for that object, within the same time.
@@ -181,4 +221,31 @@ pub trait Provider: Send + Sync + 'static {
     /// Gives a charge back: voids a hold, refunds what is left of a capture, under a key derived from
     /// the stray's. Approved once nothing is held or kept any more, whoever gave it back.
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome>;
+}
+
+/// What a provider has on its books, for whoever compares our records with them or rebuilds ours.
+pub trait Books: Provider {
+    /// One page of all payments that were made there in a span of time, ours or not, by a list that
+    /// shows what was written before. The error says why there is no whole page.
+    fn records<'a>(
+        &'a self,
+        asked: Asked,
+        span: Span,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RecordPage, Outcome>>;
+
+    /// The payment of that id; `None` if the provider says that there is none.
+    fn record<'a>(
+        &'a self,
+        asked: Asked,
+        reference: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Record>, Outcome>>;
+
+    /// One page of all refunds that were made there in a span of time.
+    fn refund_records<'a>(
+        &'a self,
+        asked: Asked,
+        span: Span,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RecordPage<RefundRecord>, Outcome>>;
 }

@@ -104,6 +104,67 @@ pub(super) fn unix_seconds(unix_us: i64) -> i64 {
 /// As the wire shows it.
 impl Serialize for Intent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(self.latest_charge.as_deref(), serializer)
+    }
+}
+
+/// As the wire shows it to who asked for its charge, too.
+pub(super) struct WithCharge<'a>(pub(super) &'a Intent);
+
+impl Serialize for WithCharge<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(self.0.charge(), serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct Charge<'a> {
+    id: &'a str,
+    object: &'static str,
+    amount: i64,
+    amount_captured: i64,
+    amount_refunded: i64,
+    captured: bool,
+    currency: String,
+    paid: bool,
+    payment_intent: &'a str,
+    refunded: bool,
+    status: &'static str,
+}
+
+impl Intent {
+    fn charge(&self) -> Option<Charge<'_>> {
+        let is_captured = self.status == IntentStatus::Succeeded;
+        let status = match self.status {
+            _ if self.last_payment_error.is_some() => "failed",
+            IntentStatus::Processing => "pending",
+            _ => "succeeded",
+        };
+        // What is let go of a hold counts as refunded.
+        let released = match self.status {
+            IntentStatus::Succeeded | IntentStatus::Canceled => self.amount - self.amount_received,
+            _ => 0,
+        };
+        Some(Charge {
+            id: self.latest_charge.as_deref()?,
+            object: "charge",
+            amount: self.amount,
+            amount_captured: self.amount_received,
+            amount_refunded: self.amount_refunded + released,
+            captured: is_captured,
+            currency: currency_code(self.currency),
+            paid: status == "succeeded",
+            payment_intent: &self.id,
+            refunded: is_captured && self.amount_refunded == self.amount_received,
+            status,
+        })
+    }
+
+    fn write<S: Serializer>(
+        &self,
+        latest_charge: Option<impl Serialize>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct NextAction {
             #[serde(rename = "type")]
@@ -111,7 +172,7 @@ impl Serialize for Intent {
         }
 
         #[derive(Serialize)]
-        struct Wire<'a> {
+        struct Wire<'a, C> {
             id: &'a str,
             object: &'static str,
             amount: i64,
@@ -126,7 +187,7 @@ impl Serialize for Intent {
             customer: Option<&'a str>,
             description: Option<&'a str>,
             last_payment_error: Option<&'static Decline>,
-            latest_charge: Option<&'a str>,
+            latest_charge: Option<C>,
             livemode: bool,
             metadata: &'a Metadata,
             next_action: Option<NextAction>,
@@ -152,7 +213,7 @@ impl Serialize for Intent {
             customer: None,
             description: self.description.as_deref(),
             last_payment_error: self.last_payment_error,
-            latest_charge: self.latest_charge.as_deref(),
+            latest_charge,
             livemode: false,
             metadata: &self.metadata,
             next_action: wants_action.then_some(NextAction {

@@ -6,13 +6,15 @@ use serde::Serialize;
 
 use super::answer::{Answer, Refusal};
 use super::form::Form;
-use super::intents::{Intent, unix_seconds};
+use super::intents::{Intent, WithCharge, unix_seconds};
 use super::ledger::Ledger;
 use super::refunds::Refund;
 use super::search_query;
 
 const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: i64 = 100;
+/// Where the charge of an intent shall be shown in place of its id.
+const EXPAND_CHARGE: &str = "latest_charge";
 const LIST_PARAMETERS: &[&str] = &["created", "limit", "starting_after", "expand"];
 const REFUND_LIST_PARAMETERS: &[&str] = &[
     "created",
@@ -41,6 +43,7 @@ struct SearchPage<'a> {
 pub(super) fn retrieve(ledger: &Ledger, id: &str, form: &Form) -> Result<Answer, Refusal> {
     form.only(&["expand"])?;
     match ledger.find(id) {
+        Some((_, intent)) if expands(form, EXPAND_CHARGE) => Ok(Answer::ok(&WithCharge(intent))),
         Some((_, intent)) => Ok(Answer::ok(intent)),
         None => Err(Refusal::missing("payment_intent", id, "intent")),
     }
@@ -70,12 +73,23 @@ pub(super) fn list(ledger: &Ledger, form: &Form) -> Result<Answer, Refusal> {
     };
     let newest_first = all.get(..end).unwrap_or_default().iter().rev();
     let inside = newest_first.take_while(|intent| !window.is_after(intent.created_us));
-    Ok(Answer::ok(&page(
-        "list",
-        "/v1/payment_intents",
-        inside,
-        limit,
-    )))
+    let (object, url) = ("list", "/v1/payment_intents");
+    let page = page(object, url, inside, limit);
+    if !expands(form, &format!("data.{EXPAND_CHARGE}")) {
+        return Ok(Answer::ok(&page));
+    }
+    let expanded: Vec<_> = page.data.into_iter().map(WithCharge).collect();
+    Ok(Answer::ok(&Page {
+        object,
+        url,
+        has_more: page.has_more,
+        data: expanded.iter().collect(),
+    }))
+}
+
+/// Whether `expand[]` names the field.
+fn expands(form: &Form, field: &str) -> bool {
+    form.nested("expand").any(|(_, named)| named == field)
 }
 
 pub(super) fn list_refunds(ledger: &Ledger, form: &Form) -> Result<Answer, Refusal> {

@@ -14,6 +14,7 @@ mod batch;
 mod decide;
 mod errors;
 mod follow_ups;
+mod in_use;
 mod installation;
 mod migrations;
 mod open;
@@ -25,6 +26,7 @@ mod sqlite;
 mod tasks;
 
 pub use errors::StoreStartError;
+pub use in_use::is_in_use;
 pub use installation::Installation;
 pub use migrations::{Inspection, inspect, migrate};
 pub use open::{StoreSettings, StoreUrl, open};
@@ -99,6 +101,14 @@ pub trait Store: Send + Sync + 'static {
         id: OperationId,
     ) -> BoxFuture<'_, Result<Option<Standing>, ReadError>>;
 
+    /// Operations that are open or released, of every merchant, with their payments, in the order of
+    /// their ids, after the one given, at most `limit`.
+    fn unsettled_after(
+        &self,
+        after: Option<OperationId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
+
     /// The unsettled operations of a payment, whoever's it is, with the payment; empty when there
     /// are none.
     fn unsettled_of(&self, id: PaymentId) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
@@ -126,6 +136,20 @@ pub trait Store: Send + Sync + 'static {
         mode: Mode,
         id: PaymentId,
     ) -> BoxFuture<'_, Result<Option<Payment>, ReadError>>;
+
+    /// Payments of every merchant that were made in a span of time, both ends included, in the order
+    /// of their ids, after the one given, at most `limit`.
+    fn payments_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>>;
+
+    /// The payments of those ids, whoever's they are; those that are not there are left out.
+    fn payments_by_id(&self, ids: Vec<PaymentId>)
+    -> BoxFuture<'_, Result<Vec<Payment>, ReadError>>;
 
     /// One page of payments, newest first.
     fn payments<'a>(
@@ -172,6 +196,12 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what the nodes of this database have in common, unless something is kept; gives back
     /// what stands.
     fn keep_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>>;
+
+    /// Gives the database another incarnation, that of `fresh`; the secret stays, if there is one.
+    fn renew_installation(
         &self,
         fresh: Installation,
     ) -> BoxFuture<'_, Result<Installation, WriteError>>;

@@ -12,6 +12,34 @@ macro_rules! payment_query {
     };
 }
 
+/// Payments of every merchant, made in a span of time, in the order of their ids:
+/// `(from, to, after, limit)`.
+macro_rules! payments_between_query {
+    ($from:expr, $to:expr, $after:expr, $limit:expr) => {{
+        let first = first_id_at($from.minus(AROUND)).to_string();
+        let after = $after.map_or_else(String::new, |id: PaymentId| id.to_string());
+        payments::table
+            .filter(payments::id.ge(first))
+            .filter(payments::id.gt(after))
+            .filter(payments::id.le(last_id_at($to.plus(AROUND)).to_string()))
+            .filter(payments::created_at.ge($from.as_micros()))
+            .filter(payments::created_at.le($to.as_micros()))
+            .order(payments::id.asc())
+            .limit(i64::from($limit))
+            .select(PaymentRow::as_select())
+    }};
+}
+
+/// The payments of some ids.
+macro_rules! payments_by_id_query {
+    ($ids:expr) => {{
+        let ids: Vec<String> = $ids.iter().map(ToString::to_string).collect();
+        payments::table
+            .filter(payments::id.eq_any(ids))
+            .select(PaymentRow::as_select())
+    }};
+}
+
 /// The events of a payment, oldest first.
 macro_rules! events_query {
     ($id:expr) => {
@@ -102,7 +130,10 @@ macro_rules! api_key_query {
     };
 }
 
-pub(super) use {api_key_query, events_query, page_query, payment_query, refunds_query};
+pub(super) use {
+    api_key_query, events_query, page_query, payment_query, payments_between_query,
+    payments_by_id_query, refunds_query,
+};
 
 use std::time::Duration;
 

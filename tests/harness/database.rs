@@ -106,6 +106,7 @@ impl Database {
         format!("postgres://postgres@{address}/{}", self.name())
     }
 
+    /// Runs SQL beside the store.
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite { .. } => {
@@ -128,6 +129,42 @@ impl Database {
                 let sql = "drop schema public cascade; create schema public";
                 self.execute(sql).await;
             }
+        }
+    }
+
+    /// Keeps a copy of everything that is committed, as a backup does; nobody may be connected.
+    pub(crate) async fn back_up(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                let copy = format!("{}-backup", self.file());
+                // Also what is still in the log beside the file.
+                self.execute(&format!("vacuum into '{copy}'")).await;
+            }
+            Self::Postgres { name, .. } => {
+                let sql = format!("create database {name}_backup template {name}");
+                self.administer(&sql).await;
+            }
+            Self::Elsewhere { .. } => panic!("whoever started the server keeps its backups"),
+        }
+    }
+
+    /// Puts the copy in the place of everything that has happened since; nobody may be connected.
+    pub(crate) async fn restore(&self) {
+        match self {
+            Self::Sqlite { .. } => {
+                for end in ["-wal", "-shm"] {
+                    // Who ends in order leaves neither.
+                    drop(std::fs::remove_file(format!("{}{end}", self.file())));
+                }
+                std::fs::copy(format!("{}-backup", self.file()), self.file()).unwrap();
+            }
+            Self::Postgres { name, .. } => {
+                self.administer(&format!("drop database {name} with (force)"))
+                    .await;
+                let sql = format!("create database {name} template {name}_backup");
+                self.administer(&sql).await;
+            }
+            Self::Elsewhere { .. } => panic!("whoever started the server keeps its backups"),
         }
     }
 

@@ -91,6 +91,16 @@ impl Surroundings {
         (output.status.code(), String::from_utf8(said).unwrap())
     }
 
+    /// Runs a command with the settings of the next server to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings())
+            .output()
+            .unwrap()
+    }
+
     /// Writes the file that names the providers, and gives back where it is.
     fn configuration(&self) -> String {
         // Who has no sandbox of its own says where it is.

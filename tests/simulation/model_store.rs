@@ -397,6 +397,28 @@ impl Store for ModelStore {
         .boxed()
     }
 
+    fn payments_between(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: Option<PaymentId>,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        unasked()
+    }
+
+    fn payments_by_id(&self, _: Vec<PaymentId>) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        unasked()
+    }
+
+    fn unsettled_after(
+        &self,
+        _: Option<OperationId>,
+        _: u32,
+    ) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        unasked()
+    }
+
     fn payments<'a>(
         &'a self,
         _: &'a PaymentQuery,
@@ -446,6 +468,13 @@ impl Store for ModelStore {
     }
 
     fn keep_installation(
+        &self,
+        _: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        unasked()
+    }
+
+    fn renew_installation(
         &self,
         _: Installation,
     ) -> BoxFuture<'_, Result<Installation, WriteError>> {

@@ -91,11 +91,12 @@ impl Provider for ScriptedProvider {
         &self.profile
     }
 
-    fn prepare(&self, _: &Payment, draft: Draft) -> Vec<u8> {
+    fn prepare(&self, _: &Payment, draft: Draft<'_>) -> Vec<u8> {
         let Draft {
             operation_id,
             kind,
             money,
+            ..
         } = draft;
         let kind = kind.as_str();
         format!("{kind}={}&operation={operation_id}", money.minor()).into_bytes()

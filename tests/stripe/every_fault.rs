@@ -78,6 +78,8 @@ impl Bed {
         let draft = Draft {
             operation_id,
             kind,
+            idempotency_key: &self.payment.idempotency_key,
+            fingerprint: FINGERPRINT,
             money,
         };
         Call {

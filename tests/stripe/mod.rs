@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use oncepay::{
     payment::{
-        Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, OperationKind, Origin, Payment,
-        Timestamp,
+        Capture, CreatePayment, Fingerprint, Id, IdempotencyKey, Mode, Money, OperationKind,
+        Origin, Payment, Timestamp,
     },
     provider::{
         Call, Draft, Expected, InDoubtReason, NotSentReason, Outcome, Provider,
@@ -23,6 +23,10 @@ use oncepay::{
 use tokio::runtime::Handle;
 
 const OPERATION: u128 = 3;
+pub(crate) const FINGERPRINT: Fingerprint = Fingerprint {
+    version: 1,
+    digest: [7; 32],
+};
 
 /// Long enough to be never the reason, for tests in which nothing stalls.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +78,8 @@ pub(crate) fn call(provider: &StripeProvider) -> Call {
             Draft {
                 operation_id,
                 kind: OperationKind::Create,
+                idempotency_key: &payment.idempotency_key,
+                fingerprint: FINGERPRINT,
                 money,
             },
         ),

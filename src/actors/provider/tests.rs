@@ -42,7 +42,7 @@ impl Provider for Scripted {
         &self.profile
     }
 
-    fn prepare(&self, _: &Payment, _: Draft) -> Vec<u8> {
+    fn prepare(&self, _: &Payment, _: Draft<'_>) -> Vec<u8> {
         Vec::new()
     }
 

@@ -1,6 +1,7 @@
 mod ends;
 mod follow_ups;
 mod leases;
+mod restores;
 mod sequences;
 
 pub(in crate::payment) use follow_ups::new;

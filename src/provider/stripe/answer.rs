@@ -126,6 +126,12 @@ pub(super) fn of_question(answer: &Answer, reference: Option<&str>) -> Outcome {
     })
 }
 
+/// Whether the provider says, in its own words, that there is no object of the id that was asked for.
+pub(super) fn says_missing(answer: &Answer) -> bool {
+    let error = answer.error();
+    answer.status == 404 && error.is_some_and(|error| error.code() == "resource_missing")
+}
+
 /// Whether a look-up shows the operation's own intent, waiting for the customer.
 pub(super) fn awaits_customer(answer: &Answer, call: &Call, reference: &str) -> bool {
     let intent: Option<PaymentIntent> = answer.read().filter(|_| answer.status == 200);

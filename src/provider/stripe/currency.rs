@@ -32,7 +32,12 @@ pub(super) fn currency_text(money: Money) -> String {
 
 /// An amount of an answer in minor units of `like`'s currency, if it is one of them.
 pub(super) fn minor(like: Money, amount: i64) -> Option<i64> {
-    match like.currency().code() {
+    minor_of(like.currency().code(), amount)
+}
+
+/// As [`minor`], of the currency with the code `code`, in capitals.
+pub(super) fn minor_of(code: &str, amount: i64) -> Option<i64> {
+    match code {
         "ISK" | "UGX" => (amount % 100 == 0).then_some(amount / 100),
         "MGA" => amount.checked_mul(100),
         _ => Some(amount),

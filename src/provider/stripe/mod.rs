@@ -16,6 +16,8 @@ mod exchange;
 mod intent;
 mod list;
 mod lookup;
+mod marks;
+mod records;
 mod refund;
 mod request;
 mod reverse;
@@ -30,7 +32,10 @@ use reqwest::Url;
 use tokio::runtime::Handle;
 
 use self::client::Client;
-use super::{Call, Draft, Found, Outcome, Provider, ProviderProfile, Search, Stray};
+use super::{
+    Asked, Books, Call, Draft, Found, Outcome, Provider, ProviderProfile, Record, RecordPage,
+    RefundRecord, Search, Span, Stray,
+};
 use crate::payment::Payment;
 
 pub use settings::{ABSENCE_WAIT, API_VERSION, KEY_RETENTION, StripeSettings, StripeSettingsError};
@@ -76,7 +81,7 @@ impl Provider for StripeProvider {
         &self.profile
     }
 
-    fn prepare(&self, payment: &Payment, draft: Draft) -> Vec<u8> {
+    fn prepare(&self, payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
         request::body(payment, draft)
     }
 
@@ -94,6 +99,34 @@ impl Provider for StripeProvider {
 
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome> {
         Box::pin(self.give_back(stray))
+    }
+}
+
+impl Books for StripeProvider {
+    fn records<'a>(
+        &'a self,
+        asked: Asked,
+        span: Span,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RecordPage, Outcome>> {
+        Box::pin(self.record_page(asked, span, after))
+    }
+
+    fn record<'a>(
+        &'a self,
+        asked: Asked,
+        reference: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Record>, Outcome>> {
+        Box::pin(self.one_record(asked, reference))
+    }
+
+    fn refund_records<'a>(
+        &'a self,
+        asked: Asked,
+        span: Span,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RecordPage<RefundRecord>, Outcome>> {
+        Box::pin(self.refund_page(asked, span, after))
     }
 }
 

@@ -10,13 +10,14 @@ use serde::Deserialize;
 use super::{
     currency,
     intent::is_reference,
-    request::OPERATION_METADATA,
+    marks::Marks,
+    request::{OPERATION_METADATA, PAYMENT_METADATA},
     text,
     verdicts::{approved, decline, in_doubt, in_doubt_about},
 };
 use crate::{
     payment::ApprovedAs,
-    provider::{Call, InDoubtReason, Outcome},
+    provider::{Call, InDoubtReason, Outcome, RefundRecord},
 };
 
 /// The part of a refund that we read.
@@ -39,6 +40,18 @@ impl Refund {
     /// Money that is gone back for good, on its way, or not gone: Stripe's own words.
     pub(super) fn status(&self) -> &str {
         self.status.as_deref().unwrap_or_default()
+    }
+
+    /// The refund as whoever compares or rebuilds our records needs it.
+    pub(super) fn record(&self) -> Option<RefundRecord> {
+        let code = self.currency.as_deref()?.to_ascii_uppercase();
+        let metadata = self.metadata.as_ref();
+        Some(RefundRecord {
+            reference: self.reference()?.to_owned(),
+            amount: currency::minor_of(&code, self.amount?)?,
+            payment_id: metadata.and_then(|it| Marks(it).parsed(PAYMENT_METADATA)),
+            made_by: metadata.and_then(|it| Marks(it).made_by()),
+        })
     }
 
     pub(super) fn is_of_operation(&self, call: &Call) -> bool {

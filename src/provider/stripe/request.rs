@@ -5,29 +5,31 @@
 
 use form_urlencoded::Serializer;
 
-use super::currency::{amount_text, currency_text};
+use super::{
+    currency::{amount_text, currency_text},
+    marks,
+};
 use crate::{
-    payment::{Capture, OperationId, OperationKind, Payment},
+    payment::{Capture, OperationKind, Payment},
     provider::Draft,
 };
 
-/// The metadata that ties Stripe's object to our operation.
-pub(super) const OPERATION_METADATA: &str = "oncepay_operation";
-/// The metadata that ties Stripe's payment intent to our payment.
-pub(super) const PAYMENT_METADATA: &str = "oncepay_payment";
+pub(super) use super::marks::{OPERATION_METADATA, PAYMENT_METADATA};
+
 const CAPTURE_METHOD: &str = "capture_method";
 const PAYMENT_METHOD: &str = "payment_method";
 
 /// The body that asks for `draft` of `payment`.
 ///
-/// A capture carries no mark of ours: an intent is captured once, and that of its payment is the only
-/// capture or cancel that is under way.
-pub(super) fn body(payment: &Payment, draft: Draft) -> Vec<u8> {
+/// Nothing is judged by the mark of a capture: an intent is captured once, and that of its payment is
+/// the only capture or cancel that is under way. A cancel takes no metadata.
+pub(super) fn body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
     let mut form = Serializer::new(String::new());
     match draft.kind {
-        OperationKind::Create => return create_body(payment, draft.operation_id),
+        OperationKind::Create => return create_body(payment, draft),
         OperationKind::Capture => {
             form.append_pair("amount_to_capture", &amount_text(draft.money));
+            marks::capture(&mut form, draft);
         }
         OperationKind::Cancel => {
             form.append_pair("cancellation_reason", "requested_by_customer");
@@ -37,29 +39,17 @@ pub(super) fn body(payment: &Payment, draft: Draft) -> Vec<u8> {
             let target = payment.provider_reference.as_deref().unwrap_or_default();
             form.append_pair("payment_intent", target)
                 .append_pair("amount", &amount_text(draft.money));
-            mark(&mut form, payment, draft.operation_id);
+            marks::of(&mut form, payment, draft);
         }
     }
     form.finish().into_bytes()
 }
 
-fn mark(form: &mut Serializer<'_, String>, payment: &Payment, operation_id: OperationId) {
-    form.append_pair(
-        &format!("metadata[{PAYMENT_METADATA}]"),
-        &payment.id.to_string(),
-    )
-    .append_pair(
-        &format!("metadata[{OPERATION_METADATA}]"),
-        &operation_id.to_string(),
-    );
-}
-
 /// The body of `POST /v1/payment_intents`.
 ///
 /// `payment_method_types` keeps Stripe from admitting methods that redirect the customer, for which
-/// it would ask for a `return_url`. The merchant's own metadata stays with us: Stripe admits fewer
-/// and shorter entries than a payment may have, and nothing there depends on it.
-fn create_body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
+/// it would ask for a `return_url`.
+fn create_body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
     let mut form = Serializer::new(String::new());
     form.append_pair("amount", &amount_text(payment.money))
         .append_pair("currency", &currency_text(payment.money))
@@ -73,7 +63,8 @@ fn create_body(payment: &Payment, operation_id: OperationId) -> Vec<u8> {
     if let Some(description) = given(&payment.description) {
         form.append_pair("description", &description);
     }
-    mark(&mut form, payment, operation_id);
+    marks::of(&mut form, payment, draft);
+    marks::origin(&mut form, payment);
     if let Some(reference) = given(&payment.reference) {
         form.append_pair("metadata[reference]", &reference);
     }
@@ -111,7 +102,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::payment::{CreatePayment, Id, IdempotencyKey, Mode, Money, Origin, Timestamp};
+    use crate::payment::{
+        CreatePayment, Fingerprint, Id, IdempotencyKey, Mode, Money, Origin, Timestamp,
+    };
+
+    const FINGERPRINT: Fingerprint = Fingerprint {
+        version: 1,
+        digest: [0xa7; 32],
+    };
 
     fn payment(capture: Capture, texts: Option<&str>) -> Payment {
         let request = CreatePayment {
@@ -138,6 +136,8 @@ mod tests {
         let draft = Draft {
             operation_id,
             kind: OperationKind::Create,
+            idempotency_key: &payment.idempotency_key,
+            fingerprint: FINGERPRINT,
             money: payment.money,
         };
         String::from_utf8(body(payment, draft)).unwrap()
@@ -151,33 +151,73 @@ mod tests {
             let draft = Draft {
                 operation_id: Id::from_uuid(uuid::Uuid::from_u128(4)),
                 kind,
+                idempotency_key: &IdempotencyKey::new("again").unwrap(),
+                fingerprint: FINGERPRINT,
                 money: Money::new(1_100, payment.money.currency()).unwrap(),
             };
             String::from_utf8(body(&payment, draft)).unwrap()
         };
-        assert_eq!(text(OperationKind::Capture), "amount_to_capture=1100");
+        let mark = "metadata[oncepay_capture";
+        let fingerprint = FINGERPRINT.to_text();
+        assert_eq!(
+            pairs(&text(OperationKind::Capture)),
+            [
+                "amount_to_capture=1100".to_owned(),
+                format!("{mark}]=opn_00000000000000000000000004"),
+                format!("{mark}_key]=again"),
+                format!("{mark}_fingerprint]={fingerprint}"),
+            ]
+        );
         assert_eq!(
             text(OperationKind::Cancel),
             "cancellation_reason=requested_by_customer"
         );
         assert_eq!(
-            text(OperationKind::Refund),
-            "payment_intent=pi_1&amount=1100\
-            &metadata%5Boncepay_payment%5D=pay_00000000000000000000000001\
-            &metadata%5Boncepay_operation%5D=opn_00000000000000000000000004"
+            pairs(&text(OperationKind::Refund)),
+            [
+                "payment_intent=pi_1",
+                "amount=1100",
+                "metadata[oncepay_payment]=pay_00000000000000000000000001",
+                "metadata[oncepay_operation]=opn_00000000000000000000000004",
+                "metadata[oncepay_key]=again",
+                &format!("metadata[oncepay_fingerprint]={fingerprint}"),
+            ]
         );
+    }
+
+    /// A body in a form that can be read.
+    fn pairs(body: &str) -> Vec<String> {
+        let pairs = form_urlencoded::parse(body.as_bytes());
+        pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     }
 
     #[test]
     fn rule_6_the_body_is_the_same_bytes_every_time() {
-        let expected = "amount=4200&currency=eur&payment_method=pm_card_visa\
-            &payment_method_types%5B%5D=card&confirm=true&capture_method=automatic\
-            &error_on_requires_action=true&description=order+%26+more\
-            &metadata%5Boncepay_payment%5D=pay_00000000000000000000000001\
-            &metadata%5Boncepay_operation%5D=opn_00000000000000000000000003\
-            &metadata%5Breference%5D=order-17";
+        let fingerprint = FINGERPRINT.to_text();
+        let expected = [
+            "amount=4200",
+            "currency=eur",
+            "payment_method=pm_card_visa",
+            "payment_method_types[]=card",
+            "confirm=true",
+            "capture_method=automatic",
+            "error_on_requires_action=true",
+            "description=order & more",
+            "metadata[oncepay_payment]=pay_00000000000000000000000001",
+            "metadata[oncepay_operation]=opn_00000000000000000000000003",
+            "metadata[oncepay_key]=key",
+            &format!("metadata[oncepay_fingerprint]={fingerprint}"),
+            "metadata[oncepay_merchant]=mer_00000000000000000000000002",
+            "metadata[oncepay_mode]=test",
+            "metadata[oncepay_request_0]={\"payment_method\":\"pm_card_visa\",\
+             \"reference\":\"order-17\",\"metadata\":{\"k\":\"v\"}}",
+            "metadata[reference]=order-17",
+        ];
         for _ in 0..3 {
-            assert_eq!(text(&payment(Capture::Automatic, Some("order"))), expected);
+            let body = text(&payment(Capture::Automatic, Some("order")));
+            assert_eq!(pairs(&body), expected);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The installation's row in PostgreSQL.
 
-use diesel::{OptionalExtension, QueryDsl, SelectableHelper};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::store::{
@@ -22,6 +22,18 @@ pub(super) async fn keep_installation(
         .first(connection)
         .await?;
     Ok(row.try_into()?)
+}
+
+/// Another incarnation; the secret stays.
+pub(super) async fn renew_installation(
+    connection: &mut AsyncPgConnection,
+    fresh: &Installation,
+) -> Result<Installation, WriteError> {
+    diesel::update(installation::table)
+        .set(installation::store_incarnation.eq(fresh.store_incarnation.to_string()))
+        .execute(connection)
+        .await?;
+    keep_installation(connection, fresh).await
 }
 
 pub(super) async fn installation(

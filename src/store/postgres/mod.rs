@@ -7,6 +7,7 @@ mod begin;
 mod change;
 mod claim;
 mod follow_ups;
+mod in_use;
 mod installation;
 mod merchants;
 mod pool;
@@ -28,6 +29,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
+pub(super) use in_use::is_in_use;
 pub(super) use pool::{connect_to_migrate, unsafe_settings};
 
 use self::pool::{Connection, Pool};
@@ -271,6 +273,37 @@ impl Store for PostgresStore {
         })
     }
 
+    fn payments_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        with_connection!(self, read, ReadError, |connection| {
+            reads::payments_between(&mut connection, (from, to), after, limit)
+        })
+    }
+
+    fn payments_by_id(
+        &self,
+        ids: Vec<PaymentId>,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        with_connection!(self, read, ReadError, |connection| {
+            reads::payments_by_id(&mut connection, &ids)
+        })
+    }
+
+    fn unsettled_after(
+        &self,
+        after: Option<OperationId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        with_connection!(self, read, ReadError, |connection| {
+            unsettled::after(&mut connection, after, limit)
+        })
+    }
+
     fn payments<'a>(
         &'a self,
         query: &'a PaymentQuery,
@@ -357,6 +390,15 @@ impl Store for PostgresStore {
     ) -> BoxFuture<'_, Result<Installation, WriteError>> {
         with_connection!(self, write, WriteError::NotWritten, |connection| {
             installation::keep_installation(&mut connection, &fresh)
+        })
+    }
+
+    fn renew_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        with_connection!(self, write, WriteError::NotWritten, |connection| {
+            installation::renew_installation(&mut connection, &fresh)
         })
     }
 

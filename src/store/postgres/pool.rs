@@ -105,6 +105,14 @@ pub(in super::super) fn unsafe_settings(
     Ok(found)
 }
 
+/// A connection of its own, for one question.
+pub(super) async fn connect_alone(
+    url: &SecretString,
+) -> Result<AsyncPgConnection, StoreStartError> {
+    let target = Target::parse(url, SESSION)?;
+    (target.connect().await).map_err(|error| StoreStartError::Unreachable(error.to_string()))
+}
+
 /// A connection of its own for migrations, holding their lock until it is dropped. Blocks.
 pub(in super::super) fn connect_to_migrate(
     url: &SecretString,

@@ -20,6 +20,7 @@ use crate::{
         Cursor, PaymentPage, PaymentQuery, ReadError, UnsettledRoute,
         queries::{
             AROUND, all, events_query, first_id_at, last_id_at, page_of, page_query, payment_query,
+            payments_between_query, payments_by_id_query,
         },
         rows::{Column, EventRow, OperationRow, PaymentRow, Unreadable},
         schema::{operations, payment_events, payments},
@@ -137,6 +138,25 @@ pub(super) async fn payment(
     let query = payment_query!(merchant_id, mode, id);
     let row = query.first(connection).await.optional()?;
     Ok(row.map(Payment::try_from).transpose()?)
+}
+
+pub(super) async fn payments_between(
+    connection: &mut AsyncPgConnection,
+    (from, to): (Timestamp, Timestamp),
+    after: Option<PaymentId>,
+    limit: u32,
+) -> Result<Vec<Payment>, ReadError> {
+    let query = payments_between_query!(from, to, after, limit);
+    let rows: Vec<PaymentRow> = query.load(connection).await?;
+    all(rows)
+}
+
+pub(super) async fn payments_by_id(
+    connection: &mut AsyncPgConnection,
+    ids: &[PaymentId],
+) -> Result<Vec<Payment>, ReadError> {
+    let rows: Vec<PaymentRow> = payments_by_id_query!(ids).load(connection).await?;
+    all(rows)
 }
 
 pub(super) async fn page(

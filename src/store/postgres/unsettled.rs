@@ -30,6 +30,7 @@ struct InDoubt;
 struct CountedDoubts;
 struct ById;
 struct OfPayment;
+struct After;
 
 type SqlOfFound = (SqlOf<OperationRow>, SqlOf<PaymentRow>, BigInt);
 
@@ -58,6 +59,10 @@ static IN_DOUBT: LazyLock<String> = LazyLock::new(|| {
 static BY_ID: LazyLock<String> = LazyLock::new(|| standings("o.id = any(?)"));
 static OF_PAYMENT: LazyLock<String> =
     LazyLock::new(|| standings(&format!("{} order by o.id", unsettled_ids())));
+
+static AFTER: LazyLock<String> = LazyLock::new(|| {
+    standings("o.state <> 'settled' and o.id > (?)[1] order by o.id limit (?)[1]")
+});
 
 fn limited(limit: u32) -> Vec<Column<'static>> {
     vec![Column::BigInt(vec![Some(i64::from(limit))])]
@@ -98,6 +103,16 @@ pub(super) async fn strays(
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
     load::<Strays>(connection, &STRAYS, limited(limit)).await
+}
+
+pub(super) async fn after(
+    connection: &mut AsyncPgConnection,
+    after: Option<OperationId>,
+    limit: u32,
+) -> Result<Vec<Standing>, ReadError> {
+    let after = [after.map_or_else(String::new, |id| id.to_string())];
+    let columns = std::iter::once(texts(&after)).chain(limited(limit));
+    load::<After>(connection, &AFTER, columns.collect()).await
 }
 
 pub(super) async fn in_doubt(

@@ -57,6 +57,28 @@ pub(in super::super) fn connect_to_migrate(
     open(path)
 }
 
+/// Whether another process has the file open: while one has, the file cannot leave its journal mode,
+/// which the next to open it sets again. Blocks.
+pub(in super::super) fn is_in_use(path: &Path) -> Result<bool, StoreStartError> {
+    #[derive(diesel::QueryableByName)]
+    struct Mode {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        journal_mode: String,
+    }
+    let mut connection = connect_to_migrate(path, false)?;
+    let left = (connection.batch_execute("pragma busy_timeout = 0")).and_then(|()| {
+        diesel::sql_query("pragma journal_mode = delete").get_result(&mut connection)
+    });
+    match left {
+        Ok(Mode { journal_mode }) => Ok(journal_mode != "delete"),
+        Err(Error::DatabaseError(..)) => Ok(true),
+        Err(error) => Err(StoreStartError::File {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
 /// SQLite's clock, which has milliseconds; the column has microseconds.
 pub(super) fn now(connection: &mut SqliteConnection) -> Result<Timestamp, Error> {
     let clock = "cast(round(unixepoch('subsec') * 1000) as integer) * 1000";

@@ -23,6 +23,17 @@ pub(super) fn keep_installation(
     Ok(row.try_into())
 }
 
+/// Another incarnation; the secret stays.
+pub(super) fn renew_installation(
+    connection: &mut SqliteConnection,
+    fresh: &Installation,
+) -> QueryResult<Result<Installation, Unreadable>> {
+    diesel::update(installation::table)
+        .set(installation::store_incarnation.eq(fresh.store_incarnation.to_string()))
+        .execute(connection)?;
+    keep_installation(connection, fresh)
+}
+
 pub(super) fn installation(
     connection: &mut SqliteConnection,
 ) -> Result<Option<Installation>, ReadError> {

@@ -18,7 +18,7 @@ use std::{hash::Hash, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-pub(super) use connection::connect_to_migrate;
+pub(super) use connection::{connect_to_migrate, is_in_use};
 
 use self::{readers::Readers, writer::Writer};
 use super::{
@@ -225,6 +225,37 @@ impl Store for SqliteStore {
         })
     }
 
+    fn payments_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        reading!(self, |connection| {
+            reads::payments_between(connection, (from, to), after, limit)
+        })
+    }
+
+    fn payments_by_id(
+        &self,
+        ids: Vec<PaymentId>,
+    ) -> BoxFuture<'_, Result<Vec<Payment>, ReadError>> {
+        reading!(self, |connection| {
+            reads::payments_by_id(connection, &ids)
+        })
+    }
+
+    fn unsettled_after(
+        &self,
+        after: Option<OperationId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        reading!(self, |connection| {
+            unsettled::after(connection, after, limit)
+        })
+    }
+
     fn payments<'a>(
         &'a self,
         query: &'a PaymentQuery,
@@ -303,6 +334,15 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'_, Result<Installation, WriteError>> {
         writing!(self, |connection| {
             installation::keep_installation(connection, &fresh)
+        })
+    }
+
+    fn renew_installation(
+        &self,
+        fresh: Installation,
+    ) -> BoxFuture<'_, Result<Installation, WriteError>> {
+        writing!(self, |connection| {
+            installation::renew_installation(connection, &fresh)
         })
     }
 

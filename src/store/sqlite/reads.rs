@@ -13,6 +13,7 @@ use crate::{
         Cursor, PaymentPage, PaymentQuery, ReadError, UnsettledRoute,
         queries::{
             AROUND, all, events_query, first_id_at, last_id_at, page_of, page_query, payment_query,
+            payments_between_query, payments_by_id_query,
         },
         rows::{EventRow, OperationRow, PaymentRow, Unreadable},
         schema::{operations, payment_events, payments},
@@ -69,6 +70,25 @@ pub(super) fn payment(
     let query = payment_query!(merchant_id, mode, id);
     let row: Option<PaymentRow> = query.first(connection).optional()?;
     Ok(row.map(Payment::try_from).transpose()?)
+}
+
+pub(super) fn payments_between(
+    connection: &mut SqliteConnection,
+    (from, to): (Timestamp, Timestamp),
+    after: Option<PaymentId>,
+    limit: u32,
+) -> Result<Vec<Payment>, ReadError> {
+    let query = payments_between_query!(from, to, after, limit);
+    let rows: Vec<PaymentRow> = query.load(connection)?;
+    all(rows)
+}
+
+pub(super) fn payments_by_id(
+    connection: &mut SqliteConnection,
+    ids: &[PaymentId],
+) -> Result<Vec<Payment>, ReadError> {
+    let rows: Vec<PaymentRow> = payments_by_id_query!(ids).load(connection)?;
+    all(rows)
 }
 
 pub(super) fn page(

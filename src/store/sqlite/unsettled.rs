@@ -65,6 +65,19 @@ pub(super) fn strays(
     standings!(connection, strays)
 }
 
+pub(super) fn after(
+    connection: &mut SqliteConnection,
+    after: Option<OperationId>,
+    limit: u32,
+) -> Result<Vec<Standing>, ReadError> {
+    let unsettled = (operations::table.inner_join(payments::table))
+        .filter(sql::<Bool>(UNSETTLED))
+        .filter(operations::id.gt(after.map_or_else(String::new, |id| id.to_string())))
+        .order(operations::id)
+        .limit(i64::from(limit));
+    standings!(connection, unsettled)
+}
+
 pub(super) fn in_doubt(
     connection: &mut SqliteConnection,
     limit: u32,

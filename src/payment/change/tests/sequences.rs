@@ -89,6 +89,13 @@ fn a_change() -> impl Strategy<Value = Change> {
         owner,
         again_in: LEASE,
     });
+    let restore = (an_owner(), any::<bool>()).prop_map(|(owner, is_found)| Change::Restore {
+        owner,
+        found: is_found.then(|| FoundAt {
+            route: rows().0.route,
+            reference: "ref_1".into(),
+        }),
+    });
     let lease = LEASE;
     prop_oneof![
         4 => a_verdict().prop_map(Change::Settle),
@@ -104,6 +111,7 @@ fn a_change() -> impl Strategy<Value = Change> {
         1 => resolve,
         1 => reverse,
         1 => postpone,
+        1 => restore,
     ]
 }
 

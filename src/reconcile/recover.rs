@@ -1,0 +1,468 @@
+//! After a backup was restored (rule 19). Start reading at [`recover`].
+//!
+//! What was unsettled in the backup may have been sent, released, canceled or settled since, so nothing
+//! is ever sent for it again. What was begun since is known to the providers alone; each object there
+//! carries what it takes to rebuild its operation, so that a retry finds its answer and not its charge.
+//!
+//! **Invariant:** an imported operation is in doubt, knows its object and is barred from sending before
+//! anybody can see it: whoever finds it half done goes on by asking.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    books::{BooksError, Pace, Reader},
+    import::{self, Stamp},
+};
+use crate::{
+    environment::Environment,
+    payment::{
+        Begun, Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
+        OperationState, Payment, PaymentStatus, Standing, Timestamp, Verdict,
+    },
+    provider::{Books, Call, MadeBy, Outcome, Record, RecordState, RefundRecord, Span},
+    store::{Installation, ReadError, Store, WriteError},
+};
+
+/// How far the clocks of a provider and ours may be apart, with room to spare.
+const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
+/// No hold is kept longer by a provider.
+const HOLD_MAX: Duration = Duration::from_secs(32 * 24 * 3_600);
+const ROWS_MAX: u32 = 100;
+
+/// What to recover.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// A time at which the restored state was certainly not yet older than the truth.
+    pub since: Timestamp,
+    /// Whether to count and change nothing.
+    pub dry_run: bool,
+    pub pace: Pace,
+}
+
+/// What was done, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Unsettled operations that were put in doubt.
+    pub put_in_doubt: u64,
+    /// Payments that were imported.
+    pub payments: u64,
+    /// Those of them of which a part of the request is not known any more.
+    pub incomplete: u64,
+    pub captures: u64,
+    pub cancels: u64,
+    pub refunds: u64,
+    /// Imported operations that are not settled yet; the servers go on with them.
+    pub left_in_doubt: u64,
+}
+
+impl Recovered {
+    /// Each number with what it counts.
+    pub fn lines(&self) -> [(&'static str, u64); 7] {
+        [
+            ("unsettled operations put in doubt", self.put_in_doubt),
+            ("payments imported", self.payments),
+            ("of them without a part of their request", self.incomplete),
+            ("captures imported", self.captures),
+            ("cancels imported", self.cancels),
+            ("refunds imported", self.refunds),
+            (
+                "imported operations left to be settled by the servers",
+                self.left_in_doubt,
+            ),
+        ]
+    }
+}
+
+/// Why a recovery was not finished; it may be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error(transparent)]
+    Books(#[from] BooksError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Makes our records the providers' again; calls `report` for what a person must look at. No server
+/// may run meanwhile.
+///
+/// # Errors
+/// [`RecoverError`] says what did not answer; what was done until then stands.
+pub async fn recover(
+    store: &dyn Store,
+    providers: &[Arc<dyn Books>],
+    environment: &Environment,
+    recovery: Recovery,
+    mut report: impl FnMut(String),
+) -> Result<Recovered, RecoverError> {
+    let readers = providers.iter().map(|provider| {
+        let name = provider.profile().name.clone();
+        (name, Reader::new(&**provider, environment, recovery.pace))
+    });
+    let mut work = Work {
+        store,
+        environment,
+        readers: readers.collect(),
+        recovery,
+        done: Recovered::default(),
+        report: &mut report,
+    };
+    // All of the reading first: a provider that does not answer leaves everything as it was.
+    let (records, refunds) = work.books().await?;
+    if !recovery.dry_run {
+        store
+            .renew_installation(Installation::new(environment))
+            .await?;
+    }
+    work.unsettled(&records).await?;
+    for (provider, record) in &records {
+        work.creation(provider, record).await?;
+    }
+    work.ends_of_holds(&records).await?;
+    for (provider, refund) in &refunds {
+        work.refund(provider, refund).await?;
+    }
+    Ok(work.done)
+}
+
+type Named<T> = Vec<(String, T)>;
+
+struct Work<'a> {
+    store: &'a dyn Store,
+    environment: &'a Environment,
+    readers: BTreeMap<String, Reader<'a>>,
+    recovery: Recovery,
+    done: Recovered,
+    report: &'a mut dyn FnMut(String),
+}
+
+impl<'a> Work<'a> {
+    fn span(&self) -> Span {
+        Span {
+            from: self.recovery.since.minus(CLOCK_SKEW),
+            to: self.environment.now().plus(CLOCK_SKEW),
+        }
+    }
+
+    /// What carries our marks, the oldest first.
+    async fn books(&self) -> Result<(Named<Record>, Named<RefundRecord>), BooksError> {
+        let (mut records, mut refunds) = (Vec::new(), Vec::new());
+        for (name, reader) in &self.readers {
+            let all = reader.all(self.span()).await?.into_iter().rev();
+            let ours = all.filter(|record| record.operation_id.is_some());
+            records.extend(ours.map(|record| (name.clone(), record)));
+            let all = reader.refunds(self.span()).await?.into_iter().rev();
+            let ours = all.filter(|refund| refund.made_by.is_some());
+            refunds.extend(ours.map(|refund| (name.clone(), refund)));
+        }
+        Ok((records, refunds))
+    }
+
+    fn books_of(&self, provider: &str) -> Option<&'a dyn Books> {
+        self.readers.get(provider).map(|reader| reader.books)
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            owner: self.environment.new_owner(),
+            request_id: self.environment.new_id(),
+            now: self.environment.now(),
+        }
+    }
+
+    /// Puts every open and released operation in doubt.
+    async fn unsettled(&mut self, records: &Named<Record>) -> Result<(), RecoverError> {
+        let mut shown: BTreeMap<OperationId, (&str, &Record)> = BTreeMap::new();
+        for (provider, record) in records {
+            if let Some(id) = record.operation_id {
+                let known = shown.entry(id).or_insert((provider.as_str(), record));
+                // Money that moved counts before what was refused.
+                if record.keeps_money() && !known.1.keeps_money() {
+                    *known = (provider.as_str(), record);
+                }
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = self.store.unsettled_after(after, ROWS_MAX).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.operation.id);
+            for standing in &page {
+                let record = shown.get(&standing.operation.id).copied();
+                self.put_in_doubt(standing, record).await?;
+            }
+        }
+    }
+
+    async fn put_in_doubt(
+        &mut self,
+        standing: &Standing,
+        record: Option<(&str, &Record)>,
+    ) -> Result<(), RecoverError> {
+        let Standing {
+            operation, payment, ..
+        } = standing;
+        let creates = operation.kind == OperationKind::Create;
+        let found = record.filter(|_| creates).and_then(|(provider, record)| {
+            let books = self.books_of(provider)?;
+            let moved = operation.route.provider != provider;
+            Some(FoundAt {
+                route: match moved {
+                    true => import::route_of(books, payment, operation),
+                    false => operation.route.clone(),
+                },
+                reference: record.reference.clone(),
+            })
+        });
+        self.done.put_in_doubt += u64::from(!operation.is_restored());
+        if !self.recovery.dry_run {
+            let restore = self.restore(found);
+            self.change(operation, restore).await?;
+        }
+        Ok(())
+    }
+
+    fn restore(&self, found: Option<FoundAt>) -> Change {
+        Change::Restore {
+            owner: self.environment.new_owner(),
+            found,
+        }
+    }
+
+    /// Imports the payment of a record, unless we have it.
+    async fn creation(&mut self, provider: &str, record: &Record) -> Result<(), RecoverError> {
+        let (Some(id), Some(books)) = (record.operation_id, self.books_of(provider)) else {
+            return Ok(());
+        };
+        if let Some(standing) = self.store.operation_by_id(id).await? {
+            return self.finish(standing, books, Some(record)).await;
+        }
+        let origin = record.origin.as_ref();
+        let creation = origin.and_then(|it| import::creation(books, record, it, self.stamp()));
+        let (Some(origin), Some(creation)) = (origin, creation) else {
+            let reference = &record.reference;
+            (self.report)(format!(
+                "{provider} has {reference}, which does not say whose it is: {} {} {}",
+                record.state.as_str(),
+                record.amount,
+                record.currency
+            ));
+            return Ok(());
+        };
+        self.done.payments += 1;
+        self.done.incomplete += u64::from(!creation.is_whole);
+        if self.recovery.dry_run {
+            return Ok(());
+        }
+        self.ensure_merchant(origin.merchant_id).await?;
+        let begun = self.store.begin(vec![creation.new]).await.pop();
+        let Some(standing) = begun.transpose()? else {
+            return Ok(());
+        };
+        if !standing.applied {
+            self.done.payments -= 1;
+            (self.report)(format!(
+                "{provider} has {}, whose key is taken by {}",
+                record.reference, standing.payment.id
+            ));
+            return Ok(());
+        }
+        self.finish(standing, books, Some(record)).await
+    }
+
+    /// A merchant that was made since the backup: its name is not known.
+    async fn ensure_merchant(&self, id: crate::payment::MerchantId) -> Result<(), RecoverError> {
+        let merchants = self.store.merchants().await?;
+        if merchants.iter().any(|merchant| merchant.id == id) {
+            return Ok(());
+        }
+        let merchant = Merchant {
+            id,
+            name: format!("restored {id}"),
+            created_at: self.environment.now(),
+            disabled_at: None,
+        };
+        self.store.create_merchant(merchant).await?;
+        Ok(())
+    }
+
+    /// Tells in the history where an operation comes from, and settles it by what the provider shows.
+    async fn finish(
+        &mut self,
+        standing: Standing,
+        books: &dyn Books,
+        record: Option<&Record>,
+    ) -> Result<(), RecoverError> {
+        if self.recovery.dry_run || standing.operation.state == OperationState::Settled {
+            return Ok(());
+        }
+        let restore = self.restore(None);
+        let standing = self.change(&standing.operation, restore).await?;
+        let creates = standing.operation.kind == OperationKind::Create;
+        let told = record.filter(|_| creates).and_then(import::verdict_of);
+        let verdict = match told {
+            Some(verdict) => Some(verdict),
+            None => self.inspected(&standing, books).await,
+        };
+        match verdict {
+            Some(verdict) => {
+                let settle = Change::Settle(verdict);
+                self.change(&standing.operation, settle).await?;
+            }
+            None => self.done.left_in_doubt += 1,
+        }
+        Ok(())
+    }
+
+    async fn inspected(&self, standing: &Standing, books: &dyn Books) -> Option<Verdict> {
+        let reference = standing.operation.provider_reference.as_deref()?;
+        let call = Call::of(standing, self.environment.new_id());
+        match books.inspect(&call, reference).await {
+            Outcome::Approved(approval) => Some(Verdict::Approved(approval)),
+            Outcome::Declined(decline) => Some(Verdict::Declined(decline)),
+            Outcome::NotSent(_) | Outcome::InDoubt(_) => None,
+        }
+    }
+
+    async fn change(
+        &self,
+        operation: &Operation,
+        change: Change,
+    ) -> Result<Standing, RecoverError> {
+        let change = OperationChange {
+            operation_id: operation.id,
+            epoch: operation.epoch,
+            change,
+            at: self.environment.now(),
+        };
+        let nothing = || Err(WriteError::Unknown("the store gave no result".to_owned()));
+        let changed = self.store.change(vec![change]).await.pop();
+        Ok(changed.unwrap_or_else(nothing)?)
+    }
+
+    /// Captures and cancels: of every payment that we take for authorized.
+    async fn ends_of_holds(&mut self, records: &Named<Record>) -> Result<(), RecoverError> {
+        let from = self.recovery.since.minus(HOLD_MAX);
+        let mut after = None;
+        loop {
+            let to = self.environment.now().plus(CLOCK_SKEW);
+            let page = self
+                .store
+                .payments_between(from, to, after, ROWS_MAX)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for payment in page
+                .iter()
+                .filter(|it| it.status == PaymentStatus::Authorized)
+            {
+                self.end_of_hold(payment, records).await?;
+            }
+        }
+    }
+
+    async fn end_of_hold(
+        &mut self,
+        payment: &Payment,
+        records: &Named<Record>,
+    ) -> Result<(), RecoverError> {
+        let Some(reader) = self.readers.get(&payment.provider) else {
+            return Ok(());
+        };
+        let (books, known) = (reader.books, payment.provider_reference.as_deref());
+        let listed = records
+            .iter()
+            .find(|(_, it)| Some(it.reference.as_str()) == known);
+        let record = match (listed, known) {
+            (Some((_, record)), _) => Some(record.clone()),
+            (None, Some(reference)) => reader.one(reference).await?,
+            (None, None) => None,
+        };
+        let Some(record) = record else {
+            return Ok(());
+        };
+        let (kind, amount) = match record.state {
+            RecordState::Captured => (OperationKind::Capture, record.captured),
+            RecordState::Voided => (OperationKind::Cancel, 0),
+            _ => return Ok(()),
+        };
+        let told = record
+            .captured_by
+            .clone()
+            .filter(|_| kind == OperationKind::Capture);
+        let Some(made_by) = told.or_else(|| import::unnamed(payment, kind, amount)) else {
+            return Ok(());
+        };
+        let count = match kind {
+            OperationKind::Capture => &mut self.done.captures,
+            _ => &mut self.done.cancels,
+        };
+        *count += 1;
+        self.follow_up(books, payment, &made_by, (kind, amount), &record.reference)
+            .await
+    }
+
+    async fn refund(&mut self, provider: &str, refund: &RefundRecord) -> Result<(), RecoverError> {
+        let (Some(made_by), Some(payment_id)) = (&refund.made_by, refund.payment_id) else {
+            return Ok(());
+        };
+        let known = self.store.operation_by_id(made_by.operation_id).await?;
+        if known.is_some_and(|standing| standing.operation.state == OperationState::Settled) {
+            return Ok(());
+        }
+        let payment = self.store.payments_by_id(vec![payment_id]).await?.pop();
+        self.done.refunds += 1;
+        let (Some(payment), Some(books)) = (payment, self.books_of(provider)) else {
+            if !self.recovery.dry_run {
+                self.done.refunds -= 1;
+                let reference = &refund.reference;
+                (self.report)(format!(
+                    "{provider} has {reference}, of a payment that is not here"
+                ));
+            }
+            return Ok(());
+        };
+        let asked = (OperationKind::Refund, refund.amount);
+        self.follow_up(books, &payment, made_by, asked, &refund.reference)
+            .await
+    }
+
+    async fn follow_up(
+        &mut self,
+        books: &dyn Books,
+        payment: &Payment,
+        made_by: &MadeBy,
+        asked: (OperationKind, i64),
+        reference: &str,
+    ) -> Result<(), RecoverError> {
+        if self.recovery.dry_run {
+            return Ok(());
+        }
+        let new = import::follow_up(books, payment, made_by, asked, reference, self.stamp());
+        let begun = self.store.begin_follow_ups(vec![new]).await.pop();
+        match begun.transpose()? {
+            // Of the same operation that was unsettled in the backup, too.
+            Some(Begun::Standing(standing)) if standing.operation.id == made_by.operation_id => {
+                self.finish(*standing, books, None).await?;
+            }
+            Some(Begun::Standing(standing)) => (self.report)(format!(
+                "{} of {} was carried out under a key that is taken by {}",
+                asked.0.as_str(),
+                payment.id,
+                standing.operation.id
+            )),
+            Some(Begun::Inadmissible(why)) => (self.report)(format!(
+                "{} of {} ({reference}) does not fit what is recorded: {why}",
+                asked.0.as_str(),
+                payment.id
+            )),
+            None => {}
+        }
+        Ok(())
+    }
+}
