@@ -196,11 +196,13 @@ impl Database {
     /// Ends every connection to this database, and refuses new ones.
     pub(crate) async fn refuse_connections(&self) {
         let name = self.name();
-        let sql = format!(
-            "alter database {name} allow_connections false; \
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
-        );
-        self.administer(&sql).await;
+        // Committed before anyone is sent away: who is would else be let in again.
+        self.administer(&format!("alter database {name} allow_connections false"))
+            .await;
+        self.administer(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        ))
+        .await;
     }
 
     pub(crate) async fn allow_connections(&self) {
