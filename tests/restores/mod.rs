@@ -1,5 +1,6 @@
 //! What happens if the database is put back to an earlier state?
 
+mod interrupted;
 mod whose;
 
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule};
