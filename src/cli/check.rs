@@ -65,7 +65,7 @@ impl Findings<'_> {
 async fn check(config: &Config, findings: &mut Findings<'_>) -> Result<(), CliError> {
     let store = check_store(config, findings).await?;
     check_redis(config, findings).await?;
-    let providers = match wiring::build_providers(config, None, &Handle::current()) {
+    let providers = match wiring::build_providers(config, None, None, &Handle::current()) {
         Ok(providers) => providers,
         Err(error) => return findings.bad("providers", &in_one_line(&*error)),
     };

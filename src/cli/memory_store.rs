@@ -235,8 +235,13 @@ impl Store for MemoryStore {
         &self,
         fresh: Installation,
     ) -> BoxFuture<'_, Result<Installation, WriteError>> {
-        *self.installation.lock().unwrap() = Some(fresh.clone());
-        done(fresh)
+        let mut kept = self.installation.lock().unwrap();
+        let renewed = Installation {
+            store_incarnation: fresh.store_incarnation,
+            ..kept.take().unwrap_or(fresh)
+        };
+        *kept = Some(renewed.clone());
+        done(renewed)
     }
 
     fn installation(&self) -> BoxFuture<'_, Result<Option<Installation>, ReadError>> {

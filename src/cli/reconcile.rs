@@ -85,7 +85,7 @@ fn compare(args: &ReconcileArgs, printer: &mut Printer) -> Result<Summary, CliEr
     let mut findings = Vec::new();
     let mut summary = Summary::default();
     store_command(&args.books.store, async |store| {
-        let providers = wiring::build_books(&config, &Handle::current());
+        let providers = wiring::build_books(&config, None, &Handle::current());
         let mut providers = providers.map_err(CliError::Providers)?;
         if let Some(name) = &args.provider {
             providers.retain(|provider| provider.profile().name == *name);

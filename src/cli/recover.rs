@@ -46,7 +46,8 @@ pub(super) fn run(args: &RecoverArgs, printer: &mut Printer) -> Result<ExitCode,
     let environment = Environment::of_the_machine();
     let mut needs_a_person = false;
     store_command(&args.books.store, async |store| {
-        let books = wiring::build_books(&config, &Handle::current());
+        let installation = store.installation().await?.map(|it| it.id);
+        let books = wiring::build_books(&config, installation, &Handle::current());
         let books = books.map_err(CliError::Providers)?;
         let recovery = Recovery {
             since: args.since,

@@ -142,8 +142,10 @@ async fn found(config: &Config, environment: &Environment) -> Result<Foundation,
     } else {
         None
     };
-    let providers = wiring::build_providers(config, sandbox.as_ref(), &Handle::current())
-        .map_err(CliError::Providers)?;
+    let marked_as = Some(installation.id);
+    let providers =
+        wiring::build_providers(config, sandbox.as_ref(), marked_as, &Handle::current())
+            .map_err(CliError::Providers)?;
     let unsettled = store.unsettled_routes().await?;
     let profiles = providers.iter().map(|provider| provider.profile());
     let unreachable = unreachable_routes(&unsettled, profiles);

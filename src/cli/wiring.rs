@@ -13,6 +13,7 @@ use std::{
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::error::in_one_line;
 use crate::{
@@ -130,9 +131,10 @@ pub(super) async fn start_sandbox(
 pub(super) fn build_providers(
     config: &Config,
     sandbox: Option<&Sandbox>,
+    installation: Option<Uuid>,
     io: &Handle,
 ) -> Result<Vec<Arc<dyn Provider>>, WiringError> {
-    let built = build_stripe(config, sandbox, io)?;
+    let built = build_stripe(config, sandbox, installation, io)?;
     let providers = built
         .into_iter()
         .map(|built| Arc::new(built) as Arc<dyn Provider>);
@@ -143,9 +145,10 @@ pub(super) fn build_providers(
 /// that its setting says.
 pub(super) fn build_books(
     config: &Config,
+    installation: Option<Uuid>,
     io: &Handle,
 ) -> Result<Vec<Arc<dyn Books>>, WiringError> {
-    let built = build_stripe(config, None, io)?;
+    let built = build_stripe(config, None, installation, io)?;
     let books = built
         .into_iter()
         .map(|built| Arc::new(built) as Arc<dyn Books>);
@@ -155,6 +158,7 @@ pub(super) fn build_books(
 fn build_stripe(
     config: &Config,
     sandbox: Option<&Sandbox>,
+    installation: Option<Uuid>,
     io: &Handle,
 ) -> Result<Vec<StripeProvider>, WiringError> {
     let mut providers = Vec::new();
@@ -170,6 +174,7 @@ fn build_stripe(
             connect_timeout: provider.connect_timeout(),
             key_retention: provider.key_retention(),
             absence_wait: provider.absence_wait(),
+            installation,
             ..StripeSettings::new(&*provider.name, base_url, provider.secret.clone())
         };
         let built = StripeProvider::new(settings, io.clone())

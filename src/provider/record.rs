@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::payment::{
     Capture, Fingerprint, IdempotencyKey, MerchantId, Mode, OperationId, PaymentId, RequestId,
     Timestamp,
@@ -35,6 +37,8 @@ pub struct Record {
     pub refunded: i64,
     pub capture: Capture,
     pub description: Option<String>,
+    /// Which installation made it; what was made before that was sent along has none.
+    pub installation: Option<Uuid>,
     /// Our payment, if it carries our mark; everything else of the account has none.
     pub payment_id: Option<PaymentId>,
     /// Our operation that made it.
@@ -104,6 +108,8 @@ pub struct RefundRecord {
     pub reference: String,
     /// In minor units.
     pub amount: i64,
+    /// Which installation made it; what was made before that was sent along has none.
+    pub installation: Option<Uuid>,
     /// Our payment that it is of, if it carries our mark.
     pub payment_id: Option<PaymentId>,
     pub made_by: Option<MadeBy>,

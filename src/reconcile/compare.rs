@@ -276,6 +276,7 @@ mod tests {
             refunded: 0,
             capture: Capture::Automatic,
             description: None,
+            installation: None,
             payment_id: None,
             operation_id: None,
             origin: None,

@@ -1,12 +1,14 @@
 //! Our records beside those of the providers. Start reading at [`reconcile`]; what a difference is
 //! stands in `compare`, and is pure.
 //!
-//! After a restore, [`recover`] makes ours theirs again; what it rebuilds stands in `import`.
+//! After a restore, [`recover`] makes ours theirs again; what it rebuilds stands in `import`,
+//! and what it asks of payments that stand in `follow_ups`.
 //!
 //! **Invariant:** what is asked of a provider here moves no money.
 
 mod books;
 mod compare;
+mod follow_ups;
 mod import;
 mod recover;
 
@@ -19,6 +21,8 @@ use std::{
 pub use books::{BooksError, Pace};
 pub use compare::{Comparison, Difference, DifferenceKind, compare};
 pub use recover::{RecoverError, Recovered, Recovery, recover};
+
+use uuid::Uuid;
 
 use self::books::Reader;
 use crate::{
@@ -58,7 +62,8 @@ pub struct Summary {
     /// Those that differ, and are too fresh for that to mean something.
     pub under_way: u64,
     pub differing: u64,
-    /// Payments at the providers that do not carry our mark: somebody else's.
+    /// Payments at the providers that do not carry our mark, or that of another installation: somebody
+    /// else's.
     pub foreign: u64,
 }
 
@@ -85,6 +90,7 @@ pub async fn reconcile(
 ) -> Result<Summary, ReconcileError> {
     let mut work = Work {
         store,
+        installation: store.installation().await?.map(|it| it.id),
         readers: (providers.iter())
             .map(|provider| {
                 (
@@ -108,6 +114,7 @@ type Seen = BTreeMap<(PaymentId, String), Vec<Record>>;
 
 struct Work<'a> {
     store: &'a dyn Store,
+    installation: Option<Uuid>,
     readers: BTreeMap<String, Reader<'a>>,
     settled_before: Timestamp,
     summary: Summary,
@@ -121,7 +128,8 @@ impl Work<'_> {
             for mut record in reader.all(span).await? {
                 // Only rebuilding needs it.
                 record.origin = None;
-                match record.payment_id {
+                let is_anothers = is_anothers(record.installation, self.installation);
+                match record.payment_id.filter(|_| !is_anothers) {
                     Some(id) => seen.entry((id, name.clone())).or_default().push(record),
                     None => self.summary.foreign += 1,
                 }
@@ -201,6 +209,11 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an object is marked by another installation on the same account.
+fn is_anothers(marked: Option<Uuid>, ours: Option<Uuid>) -> bool {
+    marked.is_some() && marked != ours
 }
 
 /// The object that a payment knows, if it was made at another time than the others.

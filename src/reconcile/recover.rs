@@ -9,25 +9,26 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::{
     books::{BooksError, Pace, Reader},
     import::{self, Stamp},
+    is_anothers,
 };
 use crate::{
     environment::Environment,
     payment::{
-        Begun, Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
-        OperationState, Payment, PaymentStatus, Standing, Timestamp, Verdict,
+        Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
+        OperationState, Standing, Timestamp, Verdict,
     },
-    provider::{Books, Call, MadeBy, Outcome, Record, RecordState, RefundRecord, Span},
+    provider::{Books, Call, Outcome, Record, RefundRecord, Span},
     store::{Installation, ReadError, Store, WriteError},
 };
 
 /// How far the clocks of a provider and ours may be apart, with room to spare.
-const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
-/// No hold is kept longer by a provider.
-const HOLD_MAX: Duration = Duration::from_secs(32 * 24 * 3_600);
-const ROWS_MAX: u32 = 100;
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
+pub(super) const ROWS_MAX: u32 = 100;
 
 /// What to recover.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +54,13 @@ pub struct Recovered {
     pub refunds: u64,
     /// Imported operations that are not settled yet; the servers go on with them.
     pub left_in_doubt: u64,
+    /// Payments and refunds that other installations made on the same accounts.
+    pub others: u64,
 }
 
 impl Recovered {
     /// Each number with what it counts.
-    pub fn lines(&self) -> [(&'static str, u64); 7] {
+    pub fn lines(&self) -> [(&'static str, u64); 8] {
         [
             ("unsettled operations put in doubt", self.put_in_doubt),
             ("payments imported", self.payments),
@@ -69,6 +72,7 @@ impl Recovered {
                 "imported operations left to be settled by the servers",
                 self.left_in_doubt,
             ),
+            ("objects of other installations left alone", self.others),
         ]
     }
 }
@@ -103,6 +107,7 @@ pub async fn recover(
     let mut work = Work {
         store,
         environment,
+        installation: store.installation().await?.map(|it| it.id),
         readers: readers.collect(),
         recovery,
         done: Recovered::default(),
@@ -126,15 +131,16 @@ pub async fn recover(
     Ok(work.done)
 }
 
-type Named<T> = Vec<(String, T)>;
+pub(super) type Named<T> = Vec<(String, T)>;
 
-struct Work<'a> {
-    store: &'a dyn Store,
-    environment: &'a Environment,
-    readers: BTreeMap<String, Reader<'a>>,
-    recovery: Recovery,
-    done: Recovered,
-    report: &'a mut dyn FnMut(String),
+pub(super) struct Work<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) environment: &'a Environment,
+    installation: Option<Uuid>,
+    pub(super) readers: BTreeMap<String, Reader<'a>>,
+    pub(super) recovery: Recovery,
+    pub(super) done: Recovered,
+    pub(super) report: &'a mut dyn FnMut(String),
 }
 
 impl<'a> Work<'a> {
@@ -146,24 +152,31 @@ impl<'a> Work<'a> {
     }
 
     /// What carries our marks, the oldest first.
-    async fn books(&self) -> Result<(Named<Record>, Named<RefundRecord>), BooksError> {
+    async fn books(&mut self) -> Result<(Named<Record>, Named<RefundRecord>), BooksError> {
         let (mut records, mut refunds) = (Vec::new(), Vec::new());
+        let mut others = 0;
+        let mut is_ours = |marked| {
+            let is_anothers = is_anothers(marked, self.installation);
+            others += u64::from(is_anothers);
+            !is_anothers
+        };
         for (name, reader) in &self.readers {
             let all = reader.all(self.span()).await?.into_iter().rev();
-            let ours = all.filter(|record| record.operation_id.is_some());
+            let ours = all.filter(|it| is_ours(it.installation) && it.operation_id.is_some());
             records.extend(ours.map(|record| (name.clone(), record)));
             let all = reader.refunds(self.span()).await?.into_iter().rev();
-            let ours = all.filter(|refund| refund.made_by.is_some());
+            let ours = all.filter(|it| is_ours(it.installation) && it.made_by.is_some());
             refunds.extend(ours.map(|refund| (name.clone(), refund)));
         }
+        self.done.others = others;
         Ok((records, refunds))
     }
 
-    fn books_of(&self, provider: &str) -> Option<&'a dyn Books> {
+    pub(super) fn books_of(&self, provider: &str) -> Option<&'a dyn Books> {
         self.readers.get(provider).map(|reader| reader.books)
     }
 
-    fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             owner: self.environment.new_owner(),
             request_id: self.environment.new_id(),
@@ -240,7 +253,11 @@ impl<'a> Work<'a> {
         if let Some(standing) = self.store.operation_by_id(id).await? {
             return self.finish(standing, books, Some(record)).await;
         }
-        let origin = record.origin.as_ref();
+        // What does not say that it is ours may be another installation's.
+        let origin = record
+            .origin
+            .as_ref()
+            .filter(|_| record.installation.is_some());
         let creation = origin.and_then(|it| import::creation(books, record, it, self.stamp()));
         let (Some(origin), Some(creation)) = (origin, creation) else {
             let reference = &record.reference;
@@ -290,7 +307,7 @@ impl<'a> Work<'a> {
     }
 
     /// Tells in the history where an operation comes from, and settles it by what the provider shows.
-    async fn finish(
+    pub(super) async fn finish(
         &mut self,
         standing: Standing,
         books: &dyn Books,
@@ -341,128 +358,5 @@ impl<'a> Work<'a> {
         let nothing = || Err(WriteError::Unknown("the store gave no result".to_owned()));
         let changed = self.store.change(vec![change]).await.pop();
         Ok(changed.unwrap_or_else(nothing)?)
-    }
-
-    /// Captures and cancels: of every payment that we take for authorized.
-    async fn ends_of_holds(&mut self, records: &Named<Record>) -> Result<(), RecoverError> {
-        let from = self.recovery.since.minus(HOLD_MAX);
-        let mut after = None;
-        loop {
-            let to = self.environment.now().plus(CLOCK_SKEW);
-            let page = self
-                .store
-                .payments_between(from, to, after, ROWS_MAX)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.id);
-            for payment in page
-                .iter()
-                .filter(|it| it.status == PaymentStatus::Authorized)
-            {
-                self.end_of_hold(payment, records).await?;
-            }
-        }
-    }
-
-    async fn end_of_hold(
-        &mut self,
-        payment: &Payment,
-        records: &Named<Record>,
-    ) -> Result<(), RecoverError> {
-        let Some(reader) = self.readers.get(&payment.provider) else {
-            return Ok(());
-        };
-        let (books, known) = (reader.books, payment.provider_reference.as_deref());
-        let listed = records
-            .iter()
-            .find(|(_, it)| Some(it.reference.as_str()) == known);
-        let record = match (listed, known) {
-            (Some((_, record)), _) => Some(record.clone()),
-            (None, Some(reference)) => reader.one(reference).await?,
-            (None, None) => None,
-        };
-        let Some(record) = record else {
-            return Ok(());
-        };
-        let (kind, amount) = match record.state {
-            RecordState::Captured => (OperationKind::Capture, record.captured),
-            RecordState::Voided => (OperationKind::Cancel, 0),
-            _ => return Ok(()),
-        };
-        let told = record
-            .captured_by
-            .clone()
-            .filter(|_| kind == OperationKind::Capture);
-        let Some(made_by) = told.or_else(|| import::unnamed(payment, kind, amount)) else {
-            return Ok(());
-        };
-        let count = match kind {
-            OperationKind::Capture => &mut self.done.captures,
-            _ => &mut self.done.cancels,
-        };
-        *count += 1;
-        self.follow_up(books, payment, &made_by, (kind, amount), &record.reference)
-            .await
-    }
-
-    async fn refund(&mut self, provider: &str, refund: &RefundRecord) -> Result<(), RecoverError> {
-        let (Some(made_by), Some(payment_id)) = (&refund.made_by, refund.payment_id) else {
-            return Ok(());
-        };
-        let known = self.store.operation_by_id(made_by.operation_id).await?;
-        if known.is_some_and(|standing| standing.operation.state == OperationState::Settled) {
-            return Ok(());
-        }
-        let payment = self.store.payments_by_id(vec![payment_id]).await?.pop();
-        self.done.refunds += 1;
-        let (Some(payment), Some(books)) = (payment, self.books_of(provider)) else {
-            if !self.recovery.dry_run {
-                self.done.refunds -= 1;
-                let reference = &refund.reference;
-                (self.report)(format!(
-                    "{provider} has {reference}, of a payment that is not here"
-                ));
-            }
-            return Ok(());
-        };
-        let asked = (OperationKind::Refund, refund.amount);
-        self.follow_up(books, &payment, made_by, asked, &refund.reference)
-            .await
-    }
-
-    async fn follow_up(
-        &mut self,
-        books: &dyn Books,
-        payment: &Payment,
-        made_by: &MadeBy,
-        asked: (OperationKind, i64),
-        reference: &str,
-    ) -> Result<(), RecoverError> {
-        if self.recovery.dry_run {
-            return Ok(());
-        }
-        let new = import::follow_up(books, payment, made_by, asked, reference, self.stamp());
-        let begun = self.store.begin_follow_ups(vec![new]).await.pop();
-        match begun.transpose()? {
-            // Of the same operation that was unsettled in the backup, too.
-            Some(Begun::Standing(standing)) if standing.operation.id == made_by.operation_id => {
-                self.finish(*standing, books, None).await?;
-            }
-            Some(Begun::Standing(standing)) => (self.report)(format!(
-                "{} of {} was carried out under a key that is taken by {}",
-                asked.0.as_str(),
-                payment.id,
-                standing.operation.id
-            )),
-            Some(Begun::Inadmissible(why)) => (self.report)(format!(
-                "{} of {} ({reference}) does not fit what is recorded: {why}",
-                asked.0.as_str(),
-                payment.id
-            )),
-            None => {}
-        }
-        Ok(())
     }
 }

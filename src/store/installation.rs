@@ -10,6 +10,9 @@ use crate::environment::Environment;
 /// The one row of the table `installation`, made by the first node that starts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Installation {
+    /// Which of the programs at one provider's account this is: what it makes there carries it. It never
+    /// changes, and a restored database has that of its backup.
+    pub id: Uuid,
     /// Which life of the database this is. It changes when the database was put back to an earlier
     /// state, and what was said of the life before is not believed any more.
     pub store_incarnation: Uuid,
@@ -33,9 +36,10 @@ impl Installation {
 
     /// A new one, of random parts.
     pub fn new(environment: &Environment) -> Self {
+        let random = || uuid::Builder::from_random_bytes(environment.random_bytes()).into_uuid();
         Self {
-            store_incarnation: uuid::Builder::from_random_bytes(environment.random_bytes())
-                .into_uuid(),
+            id: random(),
+            store_incarnation: random(),
             lookup_secret: environment.random_bytes(),
         }
     }
@@ -45,6 +49,7 @@ impl Installation {
 impl fmt::Debug for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Installation")
+            .field("id", &self.id)
             .field("store_incarnation", &self.store_incarnation)
             .finish_non_exhaustive()
     }

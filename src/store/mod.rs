@@ -200,7 +200,7 @@ pub trait Store: Send + Sync + 'static {
         fresh: Installation,
     ) -> BoxFuture<'_, Result<Installation, WriteError>>;
 
-    /// Gives the database another incarnation, that of `fresh`; the secret stays, if there is one.
+    /// Gives the database another incarnation, that of `fresh`; the rest stays, if there is one.
     fn renew_installation(
         &self,
         fresh: Installation,

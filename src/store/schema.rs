@@ -27,6 +27,7 @@ diesel::table! {
 diesel::table! {
     installation (id) {
         id -> SmallInt,
+        installation_id -> Text,
         store_incarnation -> Text,
         lookup_secret -> Binary,
     }

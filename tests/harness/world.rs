@@ -93,12 +93,14 @@ impl Surroundings {
 
     /// Runs a command with the settings of the next server to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> std::process::Output {
-        std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"))
-            .args(arguments)
-            .env_clear()
-            .envs(self.settings())
-            .output()
-            .unwrap()
+        self.program(arguments).output().unwrap()
+    }
+
+    /// A command with the settings of the next server, not yet started.
+    pub(crate) fn program(&self, arguments: &[&str]) -> std::process::Command {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_oncepay"));
+        program.args(arguments).env_clear().envs(self.settings());
+        program
     }
 
     /// Writes the file that names the providers, and gives back where it is.

@@ -48,7 +48,7 @@ fn expect(world: &World, kinds: &[&str]) {
 }
 
 /// Asks the provider for something, beside us.
-async fn beside_us(world: &World, path: &str, form: &[(&str, &str)]) -> Value {
+pub(crate) async fn beside_us(world: &World, path: &str, form: &[(&str, &str)]) -> Value {
     let url = format!("http://{}/v1/{path}", world.sandbox.address());
     let request = client()
         .request(Method::POST, url)

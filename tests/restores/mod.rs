@@ -1,5 +1,8 @@
 //! What happens if the database is put back to an earlier state?
 
+mod interrupted;
+mod whose;
+
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule};
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@ use crate::{
 
 fn installation() -> Installation {
     Installation {
+        id: Uuid::from_u128(9),
         store_incarnation: Uuid::from_u128(1),
         lookup_secret: [7; 32],
     }

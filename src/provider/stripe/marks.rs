@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use form_urlencoded::Serializer;
+use uuid::Uuid;
 
 use crate::{
     payment::{Fingerprint, IdempotencyKey, OperationId, Payment},
@@ -17,6 +18,8 @@ use crate::{
 pub(super) const OPERATION_METADATA: &str = "oncepay_operation";
 /// The metadata that ties Stripe's payment intent to our payment.
 pub(super) const PAYMENT_METADATA: &str = "oncepay_payment";
+/// The metadata that tells whose of an account's installations an object is.
+const INSTALLATION: &str = "oncepay_installation";
 const KEY: &str = "oncepay_key";
 const FINGERPRINT: &str = "oncepay_fingerprint";
 const MERCHANT: &str = "oncepay_merchant";
@@ -39,7 +42,15 @@ fn put(form: &mut Form<'_>, name: &str, value: &str) {
 }
 
 /// Marks what an operation makes.
-pub(super) fn of(form: &mut Form<'_>, payment: &Payment, draft: Draft<'_>) {
+pub(super) fn of(
+    form: &mut Form<'_>,
+    payment: &Payment,
+    draft: Draft<'_>,
+    installation: Option<Uuid>,
+) {
+    if let Some(id) = installation {
+        put(form, INSTALLATION, &id.to_string());
+    }
     put(form, PAYMENT_METADATA, &payment.id.to_string());
     let names = [OPERATION_METADATA, KEY, FINGERPRINT];
     operation(form, names, draft);
@@ -90,6 +101,10 @@ pub(super) struct Marks<'a>(pub(super) &'a BTreeMap<String, String>);
 impl Marks<'_> {
     pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.0.get(name)?.parse().ok()
+    }
+
+    pub(super) fn installation(&self) -> Option<Uuid> {
+        self.parsed(INSTALLATION)
     }
 
     /// The operation that made the object.

@@ -30,6 +30,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use reqwest::Url;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use self::client::Client;
 use super::{
@@ -46,6 +47,7 @@ pub struct StripeProvider {
     client: Client,
     /// `…/v1`
     api_url: Url,
+    installation: Option<Uuid>,
 }
 
 impl StripeProvider {
@@ -65,6 +67,7 @@ impl StripeProvider {
             profile,
             client,
             api_url,
+            installation: settings.installation,
         })
     }
 
@@ -82,7 +85,7 @@ impl Provider for StripeProvider {
     }
 
     fn prepare(&self, payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
-        request::body(payment, draft)
+        request::body(payment, draft, self.installation)
     }
 
     fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Outcome> {

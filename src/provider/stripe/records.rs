@@ -163,6 +163,7 @@ impl Listing {
                 _ => Capture::Automatic,
             },
             description: self.description.clone(),
+            installation: marks.installation(),
             payment_id: marks.parsed(PAYMENT_METADATA),
             operation_id: marks.parsed(OPERATION_METADATA),
             origin: marks.origin(),

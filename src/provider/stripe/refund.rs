@@ -49,6 +49,7 @@ impl Refund {
         Some(RefundRecord {
             reference: self.reference()?.to_owned(),
             amount: currency::minor_of(&code, self.amount?)?,
+            installation: metadata.and_then(|it| Marks(it).installation()),
             payment_id: metadata.and_then(|it| Marks(it).parsed(PAYMENT_METADATA)),
             made_by: metadata.and_then(|it| Marks(it).made_by()),
         })

@@ -4,6 +4,7 @@
 //! they are sent, and Stripe compares them when they are sent again.
 
 use form_urlencoded::Serializer;
+use uuid::Uuid;
 
 use super::{
     currency::{amount_text, currency_text},
@@ -19,14 +20,14 @@ pub(super) use super::marks::{OPERATION_METADATA, PAYMENT_METADATA};
 const CAPTURE_METHOD: &str = "capture_method";
 const PAYMENT_METHOD: &str = "payment_method";
 
-/// The body that asks for `draft` of `payment`.
+/// The body that asks for `draft` of `payment`, of that installation.
 ///
 /// Nothing is judged by the mark of a capture: an intent is captured once, and that of its payment is
 /// the only capture or cancel that is under way. A cancel takes no metadata.
-pub(super) fn body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
+pub(super) fn body(payment: &Payment, draft: Draft<'_>, installation: Option<Uuid>) -> Vec<u8> {
     let mut form = Serializer::new(String::new());
     match draft.kind {
-        OperationKind::Create => return create_body(payment, draft),
+        OperationKind::Create => return create_body(payment, draft, installation),
         OperationKind::Capture => {
             form.append_pair("amount_to_capture", &amount_text(draft.money));
             marks::capture(&mut form, draft);
@@ -39,7 +40,7 @@ pub(super) fn body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
             let target = payment.provider_reference.as_deref().unwrap_or_default();
             form.append_pair("payment_intent", target)
                 .append_pair("amount", &amount_text(draft.money));
-            marks::of(&mut form, payment, draft);
+            marks::of(&mut form, payment, draft, installation);
         }
     }
     form.finish().into_bytes()
@@ -49,7 +50,7 @@ pub(super) fn body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
 ///
 /// `payment_method_types` keeps Stripe from admitting methods that redirect the customer, for which
 /// it would ask for a `return_url`.
-fn create_body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
+fn create_body(payment: &Payment, draft: Draft<'_>, installation: Option<Uuid>) -> Vec<u8> {
     let mut form = Serializer::new(String::new());
     form.append_pair("amount", &amount_text(payment.money))
         .append_pair("currency", &currency_text(payment.money))
@@ -63,7 +64,7 @@ fn create_body(payment: &Payment, draft: Draft<'_>) -> Vec<u8> {
     if let Some(description) = given(&payment.description) {
         form.append_pair("description", &description);
     }
-    marks::of(&mut form, payment, draft);
+    marks::of(&mut form, payment, draft, installation);
     marks::origin(&mut form, payment);
     if let Some(reference) = given(&payment.reference) {
         form.append_pair("metadata[reference]", &reference);
@@ -111,6 +112,8 @@ mod tests {
         digest: [0xa7; 32],
     };
 
+    const INSTALLATION: Uuid = Uuid::from_u128(9);
+
     fn payment(capture: Capture, texts: Option<&str>) -> Payment {
         let request = CreatePayment {
             money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
@@ -140,7 +143,7 @@ mod tests {
             fingerprint: FINGERPRINT,
             money: payment.money,
         };
-        String::from_utf8(body(payment, draft)).unwrap()
+        String::from_utf8(body(payment, draft, Some(INSTALLATION))).unwrap()
     }
 
     #[test]
@@ -155,7 +158,7 @@ mod tests {
                 fingerprint: FINGERPRINT,
                 money: Money::new(1_100, payment.money.currency()).unwrap(),
             };
-            String::from_utf8(body(&payment, draft)).unwrap()
+            String::from_utf8(body(&payment, draft, Some(INSTALLATION))).unwrap()
         };
         let mark = "metadata[oncepay_capture";
         let fingerprint = FINGERPRINT.to_text();
@@ -177,6 +180,7 @@ mod tests {
             [
                 "payment_intent=pi_1",
                 "amount=1100",
+                "metadata[oncepay_installation]=00000000-0000-0000-0000-000000000009",
                 "metadata[oncepay_payment]=pay_00000000000000000000000001",
                 "metadata[oncepay_operation]=opn_00000000000000000000000004",
                 "metadata[oncepay_key]=again",
@@ -205,6 +209,7 @@ mod tests {
             "capture_method=automatic",
             "error_on_requires_action=true",
             "description=order & more",
+            "metadata[oncepay_installation]=00000000-0000-0000-0000-000000000009",
             "metadata[oncepay_payment]=pay_00000000000000000000000001",
             "metadata[oncepay_operation]=opn_00000000000000000000000003",
             "metadata[oncepay_key]=key",

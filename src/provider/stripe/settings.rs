@@ -5,6 +5,7 @@ use std::{str::FromStr, time::Duration};
 use reqwest::{Url, header::HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::{payment::Mode, provider::ProviderProfile};
 
@@ -45,6 +46,9 @@ pub struct StripeSettings {
     pub absence_wait: Duration,
     /// The `Stripe-Version` that is asked for.
     pub api_version: String,
+    /// What every object that is made there is marked with; without it, whose it is cannot be told from
+    /// those of another installation on the same account.
+    pub installation: Option<Uuid>,
 }
 
 /// A setting that cannot be used; the text begins with its name.
@@ -94,6 +98,7 @@ impl StripeSettings {
             key_retention: KEY_RETENTION,
             absence_wait: ABSENCE_WAIT,
             api_version: API_VERSION.into(),
+            installation: None,
         }
     }
 

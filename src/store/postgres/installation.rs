@@ -24,7 +24,7 @@ pub(super) async fn keep_installation(
     Ok(row.try_into()?)
 }
 
-/// Another incarnation; the secret stays.
+/// Another incarnation; the rest stays.
 pub(super) async fn renew_installation(
     connection: &mut AsyncPgConnection,
     fresh: &Installation,

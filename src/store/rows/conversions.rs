@@ -328,6 +328,7 @@ impl From<&Installation> for InstallationRow {
     fn from(installation: &Installation) -> Self {
         Self {
             id: 1,
+            installation_id: installation.id.to_string(),
             store_incarnation: installation.store_incarnation.to_string(),
             lookup_secret: installation.lookup_secret.to_vec(),
         }
@@ -339,6 +340,7 @@ impl TryFrom<InstallationRow> for Installation {
 
     fn try_from(row: InstallationRow) -> Result<Self, Unreadable> {
         Ok(Self {
+            id: parsed(&row.installation_id, "installation_id")?,
             store_incarnation: parsed(&row.store_incarnation, "store_incarnation")?,
             lookup_secret: sized(row.lookup_secret, "lookup_secret")?,
         })

@@ -193,6 +193,7 @@ pub(super) struct ApiKeyRow {
 #[diesel(table_name = installation)]
 pub(super) struct InstallationRow {
     pub(super) id: i16,
+    pub(super) installation_id: String,
     pub(super) store_incarnation: String,
     pub(super) lookup_secret: Vec<u8>,
 }

@@ -23,7 +23,7 @@ pub(super) fn keep_installation(
     Ok(row.try_into())
 }
 
-/// Another incarnation; the secret stays.
+/// Another incarnation; the rest stays.
 pub(super) fn renew_installation(
     connection: &mut SqliteConnection,
     fresh: &Installation,

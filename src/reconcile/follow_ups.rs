@@ -1,0 +1,153 @@
+//! Captures, cancels and refunds that a restored database does not know (rule 19). Start reading at
+//! [`Work::ends_of_holds`] and [`Work::refund`].
+
+use std::time::Duration;
+
+use super::{
+    import,
+    recover::{CLOCK_SKEW, Named, ROWS_MAX, RecoverError, Work},
+};
+use crate::{
+    payment::{Begun, OperationKind, OperationState, Payment, PaymentStatus},
+    provider::{Books, MadeBy, Record, RecordState, RefundRecord},
+};
+
+/// No hold is kept longer by a provider.
+const HOLD_MAX: Duration = Duration::from_secs(32 * 24 * 3_600);
+
+impl Work<'_> {
+    /// Captures and cancels: of every payment that we take for authorized.
+    pub(super) async fn ends_of_holds(
+        &mut self,
+        records: &Named<Record>,
+    ) -> Result<(), RecoverError> {
+        let from = self.recovery.since.minus(HOLD_MAX);
+        let mut after = None;
+        loop {
+            let to = self.environment.now().plus(CLOCK_SKEW);
+            let page = self
+                .store
+                .payments_between(from, to, after, ROWS_MAX)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for payment in page
+                .iter()
+                .filter(|it| it.status == PaymentStatus::Authorized)
+            {
+                self.end_of_hold(payment, records).await?;
+            }
+        }
+    }
+
+    async fn end_of_hold(
+        &mut self,
+        payment: &Payment,
+        records: &Named<Record>,
+    ) -> Result<(), RecoverError> {
+        let Some(reader) = self.readers.get(&payment.provider) else {
+            return Ok(());
+        };
+        let (books, known) = (reader.books, payment.provider_reference.as_deref());
+        let listed = records
+            .iter()
+            .find(|(_, it)| Some(it.reference.as_str()) == known);
+        let record = match (listed, known) {
+            (Some((_, record)), _) => Some(record.clone()),
+            (None, Some(reference)) => reader.one(reference).await?,
+            (None, None) => None,
+        };
+        let Some(record) = record else {
+            return Ok(());
+        };
+        let (kind, amount) = match record.state {
+            RecordState::Captured => (OperationKind::Capture, record.captured),
+            RecordState::Voided => (OperationKind::Cancel, 0),
+            _ => return Ok(()),
+        };
+        let told = record
+            .captured_by
+            .clone()
+            .filter(|_| kind == OperationKind::Capture);
+        let Some(made_by) = told.or_else(|| import::unnamed(payment, kind, amount)) else {
+            return Ok(());
+        };
+        let count = match kind {
+            OperationKind::Capture => &mut self.done.captures,
+            _ => &mut self.done.cancels,
+        };
+        *count += 1;
+        self.follow_up(books, payment, &made_by, (kind, amount), &record.reference)
+            .await
+    }
+
+    pub(super) async fn refund(
+        &mut self,
+        provider: &str,
+        refund: &RefundRecord,
+    ) -> Result<(), RecoverError> {
+        let (Some(made_by), Some(payment_id)) = (&refund.made_by, refund.payment_id) else {
+            return Ok(());
+        };
+        let known = self.store.operation_by_id(made_by.operation_id).await?;
+        if known.is_some_and(|standing| standing.operation.state == OperationState::Settled) {
+            return Ok(());
+        }
+        let reference = &refund.reference;
+        if refund.installation.is_none() {
+            let line = format!("{provider} has {reference}, which does not say whose it is");
+            (self.report)(line);
+            return Ok(());
+        }
+        let payment = self.store.payments_by_id(vec![payment_id]).await?.pop();
+        self.done.refunds += 1;
+        let (Some(payment), Some(books)) = (payment, self.books_of(provider)) else {
+            if !self.recovery.dry_run {
+                self.done.refunds -= 1;
+                (self.report)(format!(
+                    "{provider} has {reference}, of a payment that is not here"
+                ));
+            }
+            return Ok(());
+        };
+        let asked = (OperationKind::Refund, refund.amount);
+        self.follow_up(books, &payment, made_by, asked, &refund.reference)
+            .await
+    }
+
+    async fn follow_up(
+        &mut self,
+        books: &dyn Books,
+        payment: &Payment,
+        made_by: &MadeBy,
+        asked: (OperationKind, i64),
+        reference: &str,
+    ) -> Result<(), RecoverError> {
+        if self.recovery.dry_run {
+            return Ok(());
+        }
+        let new = import::follow_up(books, payment, made_by, asked, reference, self.stamp());
+        let begun = self.store.begin_follow_ups(vec![new]).await.pop();
+        match begun.transpose()? {
+            // Of the same operation that was unsettled in the backup, too.
+            Some(Begun::Standing(standing)) if standing.operation.id == made_by.operation_id => {
+                self.finish(*standing, books, None).await?;
+            }
+            Some(Begun::Standing(standing)) => (self.report)(format!(
+                "{} of {} was carried out under a key that is taken by {}",
+                asked.0.as_str(),
+                payment.id,
+                standing.operation.id
+            )),
+            Some(Begun::Inadmissible(why)) => (self.report)(format!(
+                "{} of {} ({reference}) does not fit what is recorded: {why}",
+                asked.0.as_str(),
+                payment.id
+            )),
+            None => {}
+        }
+        Ok(())
+    }
+}
