@@ -130,8 +130,10 @@ fn rounds(duration: Duration) -> Vec<(Duration, Duration)> {
     let count = (duration.as_millis() / ROUND.as_millis()).max(1);
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     let round = duration / count;
+    // The last ends with the campaign, to the nanosecond.
+    let start = |number: u32| duration * number / count;
     (0..count)
-        .map(|number| (round * number + round / 4, round * (number + 1)))
+        .map(|number| (start(number) + round / 4, start(number + 1)))
         .collect()
 }
 
