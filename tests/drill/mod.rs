@@ -140,6 +140,23 @@ async fn a_throw_away_world_charges_once_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_there_is_taken_away() {
+    let temporary = tempfile::tempdir().unwrap();
+    let size = ["--payments", "120", "--clients", "4"];
+    let arguments = [&["drill", "--json", "--only", "redis"], &size[..]].concat();
+    let mut command = oncepay(&temporary, &arguments);
+    // Where redis-server is found.
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    let running = tokio::task::spawn_blocking(move || command.output());
+    let drilled = running.await.unwrap().unwrap();
+    assert_eq!(drilled.status.code(), Some(0), "{}", err(&drilled));
+    let row: Value = serde_json::from_str(out(&drilled).lines().next().unwrap()).unwrap();
+    assert_eq!(row["verdict"], "once");
+    assert_eq!(row["struck"], 3);
+    expect_nothing_left(&temporary);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_breaks_its_word_fails_the_drill() {
     let table = [
         (Vice::None, "none", None),

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::super::error::DrillError;
+use super::error::DrillError;
 
 /// Debian keeps PostgreSQL's programs by version, and off the PATH.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";

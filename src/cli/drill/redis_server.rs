@@ -1,4 +1,4 @@
-//! A Redis of the campaign's own, that keeps nothing on disk.
+//! A Redis of a world's own, that keeps nothing on disk.
 
 use std::{io, net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -9,10 +9,8 @@ use tokio::{
 };
 
 use super::{
-    super::{
-        error::DrillError,
-        process::{Process, Signal},
-    },
+    error::DrillError,
+    process::{Process, Signal},
     programs::{find, free_port},
 };
 

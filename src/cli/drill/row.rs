@@ -136,7 +136,10 @@ async fn make_trouble(
         Disturbance::Database { times, way } => {
             times_made = Some(close_the_way(world, times, way, all_paid).await?);
         }
-        Disturbance::None | Disturbance::Redis => {
+        Disturbance::Redis { ways } => {
+            times_made = Some(take_redis_away(world, ways, all_paid).await?);
+        }
+        Disturbance::None => {
             tokio::select! {
                 () = sleep(FAULTS_LAST_MAX) => {}
                 () = all_paid.cancelled() => {}
@@ -187,6 +190,31 @@ async fn close_the_way(
         closings += 1;
     }
     Ok(closings)
+}
+
+/// Empties Redis and closes the way to it while calls are under way, so that their outcomes meet it;
+/// gives how often it did.
+async fn take_redis_away(
+    world: &World,
+    ways: &[Way],
+    all_paid: &CancellationToken,
+) -> Result<u64, DrillError> {
+    let mut times = 0;
+    let moment = KillMoment::BeforeTheCharge;
+    for way in ways {
+        if !are_under_way(world, moment, all_paid).await? {
+            break;
+        }
+        let Some((redis, gate)) = world.own.as_ref().and_then(ThrowAway::redis) else {
+            break;
+        };
+        gate.set(*way);
+        redis.flush().await;
+        sleep(CLOSED_FOR).await;
+        gate.set(Way::Open);
+        times += 1;
+    }
+    Ok(times)
 }
 
 /// Waits until it is the moment; false when nobody pays any more.

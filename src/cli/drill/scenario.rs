@@ -69,8 +69,11 @@ pub(super) enum Disturbance {
         times: u32,
         way: Way,
     },
-    /// Something between the server and Redis.
-    Redis,
+    /// The way between the server and Redis is closed in each of these ways for a while, and whatever
+    /// was there is gone.
+    Redis {
+        ways: &'static [Way],
+    },
 }
 
 /// When a server is killed.
@@ -85,7 +88,7 @@ pub(super) enum KillMoment {
 /// How long faults last at most: afterwards the provider heals, and everything must settle.
 pub(super) const FAULTS_LAST_MAX: Duration = Duration::from_secs(6);
 
-/// How long the way to the database stays closed.
+/// How long the way to the database or to Redis stays closed.
 pub(super) const CLOSED_FOR: Duration = Duration::from_secs(2);
 
 const NEAR: (u32, u32) = (10, 60);
@@ -276,9 +279,11 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     ),
     disturbed(
         "redis",
-        "Redis cannot be reached",
-        QUIET,
-        Disturbance::Redis,
+        "Redis stalls, is slow, is cut off, and is emptied",
+        SLOW,
+        Disturbance::Redis {
+            ways: &[Way::Stalled, Way::Slow, Way::Cut],
+        },
     ),
 ];
 

@@ -1,6 +1,7 @@
-//! The throw-away world: a sandbox and a server of our own, in a temporary folder.
+//! The throw-away world: a sandbox, a server and, if it is installed, a Redis of our own, in a
+//! temporary folder.
 //!
-//! **Invariant:** dropping it ends both processes and removes the folder, however the drill ends.
+//! **Invariant:** dropping it ends every process and removes the folder, however the drill ends.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
-use super::{error::DrillError, gate::Gate, process::Process};
+use super::{error::DrillError, gate::Gate, process::Process, redis_server::Redis};
 use crate::{
     api_key::{KeyKind, PlainKey},
     environment::Environment,
@@ -20,6 +21,7 @@ pub(super) struct ThrowAway {
     // Fields are dropped in this order: nothing writes into the folder while it is removed.
     server: Process,
     _sandbox: Process,
+    redis: Option<(Redis, Gate)>,
     settings: ServerSettings,
     gate: Option<Gate>,
     folder: TempDir,
@@ -30,6 +32,7 @@ pub(super) struct ThrowAway {
 struct ServerSettings {
     key: PlainKey,
     database_url: SecretString,
+    redis_url: Option<String>,
 }
 
 /// Where the parts of a world are reached, and the key that opens it.
@@ -63,9 +66,13 @@ impl ThrowAway {
         let config = config(&protocol, clients);
         std::fs::write(&path, config).map_err(|source| DrillError::Write { path, source })?;
         let (gate, database_url) = way_to(database_url).await?;
+        let redis = redis(folder.path()).await?;
         let settings = ServerSettings {
             key: PlainKey::mint(KeyKind::Merchant(Mode::Test), environment),
             database_url,
+            redis_url: redis
+                .as_ref()
+                .map(|(_, gate)| format!("redis://{}", gate.at())),
         };
         let (server, at) = settings.start(folder.path()).await?;
         let reach = Reach {
@@ -76,6 +83,7 @@ impl ThrowAway {
         let this = Self {
             server,
             _sandbox: sandbox,
+            redis,
             settings,
             gate,
             folder,
@@ -86,6 +94,11 @@ impl ThrowAway {
     /// The gate before the database, if it has one.
     pub(super) fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
+    }
+
+    /// Its Redis and the gate before it, where `redis-server` is installed.
+    pub(super) fn redis(&self) -> Option<(&Redis, &Gate)> {
+        self.redis.as_ref().map(|(redis, gate)| (redis, gate))
     }
 
     /// Kills the server and starts another over the same database; gives where that one listens.
@@ -113,13 +126,28 @@ async fn way_to(
     })
 }
 
+/// A Redis behind a gate, if it is installed: the server does without as well.
+async fn redis(folder: &Path) -> Result<Option<(Redis, Gate)>, DrillError> {
+    let Some(redis) = Redis::start(folder).await? else {
+        return Ok(None);
+    };
+    let at = redis.address();
+    let gate = Gate::to((at.ip().to_string(), at.port())).await?;
+    Ok(Some((redis, gate)))
+}
+
 impl ServerSettings {
     async fn start(&self, folder: &Path) -> Result<(Process, Url), DrillError> {
         // Secrets go through the environment: an argument can be seen by everyone.
-        let settings = [
+        let mut settings = vec![
             ("ONCEPAY_DATABASE_URL", self.database_url.expose_secret()),
             ("ONCEPAY_BOOTSTRAP_API_KEY", self.key.expose()),
         ];
+        settings.extend(
+            self.redis_url
+                .as_deref()
+                .map(|url| ("ONCEPAY_REDIS_URL", url)),
+        );
         let mut server = Process::start("serve", &["--config", CONFIG_FILE], &settings, folder)?;
         let at = server
             .said(|text| url_after(text, "oncepay listens on "))

@@ -125,7 +125,9 @@ impl World {
                 Some("it needs --database-url postgres://host/..; SQLite is a part of the server")
             }
             Disturbance::Database { .. } => Some("the database is not ours to take away"),
-            Disturbance::Redis => Some("there is no Redis in this world"),
+            Disturbance::Redis { .. } if own.is_some_and(|own| own.redis().is_some()) => None,
+            Disturbance::Redis { .. } if own.is_some() => Some("redis-server is not installed"),
+            Disturbance::Redis { .. } => Some("its Redis is not ours to take away"),
         }
     }
 

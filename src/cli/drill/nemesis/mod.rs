@@ -14,8 +14,6 @@ mod history;
 mod node;
 mod plan;
 mod postgres;
-mod programs;
-mod redis_server;
 mod report;
 mod settings;
 mod survey;

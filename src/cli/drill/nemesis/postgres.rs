@@ -12,11 +12,9 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{
-    super::{
-        error::DrillError,
-        process::{PID, Process, Signal, send},
-    },
+use super::super::{
+    error::DrillError,
+    process::{PID, Process, Signal, send},
     programs::{command_as, find, free_port, unprivileged},
 };
 
