@@ -299,13 +299,19 @@ impl ActorSystem {
         self.payments.clone()
     }
 
+    /// Begins a stop: nothing is tried again, and who follows another's drive hears how things stand.
+    /// Requests are still let in, until [`Self::drain`].
+    pub fn begin_stop(&self) {
+        self.payments.context.stopping.cancel();
+    }
+
     /// Takes no new work, lets attempts that run come to their end, and waits until every
     /// operation is settled, released or left to the next driver, at most `patience`. Gives back
     /// how many were still at work then; their leases run out by themselves.
     pub async fn drain(&self, patience: Duration) -> usize {
         let context = &self.payments.context;
         self.payments.front_door.close();
-        context.stopping.cancel();
+        self.begin_stop();
         context.drives.close();
         match tokio::time::timeout(patience, context.drives.wait()).await {
             Ok(()) => 0,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use secrecy::SecretString;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -289,8 +289,14 @@ pub(super) async fn serve(
     )?;
     listening(http.address());
     stop.cancelled().await;
-    // Both at once: a request that is answered waits for its drive, and a drive for nobody.
-    let (stopped, left) = tokio::join!(http.stop(), actors.drain(limits.shutdown_timeout()));
+    let end = Instant::now() + limits.shutdown_timeout();
+    actors.begin_stop();
+    // Requests first: one that comes on a connection that stands is served. Then drives that nobody
+    // waits for have what is left of the time.
+    let stopped = http.stop().await;
+    let left = actors
+        .drain(end.saturating_duration_since(Instant::now()))
+        .await;
     stopped?;
     if left > 0 {
         tracing::warn!(left, "operations are left to the next driver");
