@@ -48,7 +48,13 @@ async fn payments_through_stalls_of_the_server_are_charged_once_each() {
         server.signal_all("CONT");
         load.until_paid(50).await;
 
-        // For longer than anybody waits for a write.
+        // For longer than anybody waits for a write, and in the middle of one.
+        let lock = world.database.lock_operations().await;
+        eventually("a write is under way", async || {
+            let waiting = world.database.waiting_for_a_lock("operations").await;
+            (waiting > 0).then_some(())
+        })
+        .await;
         server.signal_all("STOP");
         eventually("a write is given up", async || {
             let said = world.server.output();
@@ -57,6 +63,7 @@ async fn payments_through_stalls_of_the_server_are_charged_once_each() {
         })
         .await;
         server.signal_all("CONT");
+        drop(lock);
         load.until_paid(50).await;
         eventually("the server is ready", async || {
             (world.get("/readyz").await.status == 200).then_some(())
