@@ -150,9 +150,12 @@ async fn a_redis_that_is_there_is_taken_away() {
     let running = tokio::task::spawn_blocking(move || command.output());
     let drilled = running.await.unwrap().unwrap();
     assert_eq!(drilled.status.code(), Some(0), "{}", err(&drilled));
-    let row: Value = serde_json::from_str(out(&drilled).lines().next().unwrap()).unwrap();
-    assert_eq!(row["verdict"], "once");
-    assert_eq!(row["struck"], 3);
+    let told: Value = serde_json::from_str(out(&drilled)).unwrap();
+    let row = &told["rows"][0];
+    assert_eq!(
+        (&row["verdict"], &row["struck"]),
+        (&"once".into(), &3.into())
+    );
     expect_nothing_left(&temporary);
 }
 
