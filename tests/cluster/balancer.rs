@@ -97,8 +97,8 @@ async fn nodes_that_are_not_ready_answer_for_themselves() {
     assert_eq!(cluster.world.charges(), 1);
 }
 
-/// A node that is ready, and cuts the connection of every other request without an answer.
-async fn cutting_node(requests: Arc<AtomicUsize>) -> SocketAddr {
+/// A node that is ready, and closes the connection of every other request after `answer`.
+async fn closing_node(requests: Arc<AtomicUsize>, answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -119,6 +119,7 @@ async fn cutting_node(requests: Arc<AtomicUsize>) -> SocketAddr {
                     drop(stream.write_all(ready).await);
                 } else {
                     requests.fetch_add(1, Ordering::SeqCst);
+                    drop(stream.write_all(answer.as_bytes()).await);
                 }
             });
         }
@@ -128,10 +129,21 @@ async fn cutting_node(requests: Arc<AtomicUsize>) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_request_is_repeated_only_if_that_is_harmless() {
+    repeated_only_if_that_is_harmless("").await;
+}
+
+/// A node that stood still has given up the request that it finds when it wakes up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_given_up_is_repeated_only_if_that_is_harmless() {
+    let given_up = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    repeated_only_if_that_is_harmless(given_up).await;
+}
+
+async fn repeated_only_if_that_is_harmless(answer: &'static str) {
     let requests = Arc::new(AtomicUsize::new(0));
     let nodes = [
-        cutting_node(Arc::clone(&requests)).await,
-        cutting_node(Arc::clone(&requests)).await,
+        closing_node(Arc::clone(&requests), answer).await,
+        closing_node(Arc::clone(&requests), answer).await,
     ];
     let balancer = Haproxy::start(nodes).await;
     let post = || balancer.request(Method::POST, "/payments").body("{}");

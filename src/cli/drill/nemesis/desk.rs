@@ -132,6 +132,8 @@ impl Desk {
     }
 }
 
+const REQUEST_TIMEOUT: u16 = 408;
+
 /// To a client all ways of getting no answer are the same.
 async fn exchange(request: RequestBuilder) -> (Came, Duration) {
     let cut = (Came::Cut, Duration::ZERO);
@@ -143,6 +145,10 @@ async fn exchange(request: RequestBuilder) -> (Came, Duration) {
     let again_in = again_in.map_or(Duration::ZERO, Duration::from_secs);
     let replayed = header("idempotent-replayed").as_deref() == Some("true");
     let status = response.status().as_u16();
+    // Of a server that stood still: it has given up waiting for a request, and has seen none.
+    if status == REQUEST_TIMEOUT {
+        return cut;
+    }
     let Ok(body) = response.text().await else {
         return cut;
     };
