@@ -2,7 +2,8 @@
 //! Start reading at [`run`], then `row::run_row`; `scenario` is the table of what is broken.
 //!
 //! **Invariant:** the sandbox is the judge: no charge counts because our own database says so.
-//! **Invariant:** however it ends, no fault, no process and no file of a drill is left.
+//! **Invariant:** however it ends, no fault, no process and no file of a drill is left, unless it is
+//! itself killed: only a campaign has a watchdog for that.
 
 mod api;
 mod error;
