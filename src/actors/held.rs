@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     payment::{
-        Absence, Change, LeftInDoubt, OperationKind, OperationState, ProviderTerms, RequestId,
-        Standing, Step, Verdict, judge_absence, made_until, next_step,
+        Absence, Change, LeftInDoubt, Operation, OperationKind, OperationState, ProviderTerms,
+        RequestId, Standing, Step, Timestamp, Verdict, judge_absence, made_until, next_step,
     },
     provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose},
@@ -188,11 +188,7 @@ impl<'a> Held<'a> {
         let leased = operation.lease_until.since(self.standing.now);
         let inquiry = Inquiry {
             call: call_of(&self.standing, self.errand.request_id),
-            sent: SentBetween {
-                // What was put in doubt by a restore may have been sent ever since it was made.
-                first: operation.first_sent_at.min(operation.created_at),
-                last: made_until(operation, terms, now),
-            },
+            sent: sent_between(operation, terms, now),
             purpose: self.errand.purpose,
             // Not the client's: who waits hears that it is in doubt, while the look goes on.
             deadline: Deadline::at(self.asked.monotonic + leased),
@@ -366,6 +362,19 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
         },
         (OperationState::Released, _) => Conclusion::Released(Box::new(standing)),
         _ => Conclusion::InDoubt(Box::new(standing)),
+    }
+}
+
+/// When the operation can have been carried out, as seen at `now`, from when on nothing is sent.
+pub(super) fn sent_between(
+    operation: &Operation,
+    terms: ProviderTerms,
+    now: Timestamp,
+) -> SentBetween {
+    SentBetween {
+        // What was put in doubt by a restore may have been sent ever since it was made.
+        first: operation.first_sent_at.min(operation.created_at),
+        last: made_until(operation, terms, now),
     }
 }
 

@@ -24,6 +24,7 @@ mod intent;
 mod key;
 mod key_router;
 mod lease;
+mod loose_ends;
 mod order;
 mod payments;
 mod provider;

@@ -1,7 +1,8 @@
 //! RecoveryActor: settles without its client what a driver left behind.
 //!
 //! It sweeps again and again, at start and always: operations whose driver was lost or gave up in
-//! doubt, released ones whose time is over, and stray charges. There is no other recovery code.
+//! doubt, released ones whose time is over, and the loose ends of settled ones. There is no other
+//! recovery code.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +16,12 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::{
     drive::Conclusion,
     held::{Errand, Held, Moment},
+    loose_ends,
     system::DriveContext,
 };
 use crate::{
     lookups::SettledAnswer,
-    payment::{ApprovedAs, Change, OperationChange, Scope, Standing},
-    provider::{Expected, Outcome, Stray},
+    payment::{Change, OperationChange, Scope, Standing},
     resilience::{Backoff, Purpose},
     store::{Claim, Doubts, ReadError, WriteError},
 };
@@ -102,8 +103,8 @@ impl Sweep {
         if let Err(error) = self.expire().await {
             warn!(%error, "recovery could not look for expired operations");
         }
-        if let Err(error) = self.give_strays_back().await {
-            warn!(%error, "recovery could not look for stray charges");
+        if let Err(error) = self.tie_up().await {
+            warn!(%error, "recovery could not look for loose ends");
         }
         match self.context.store.doubts().await {
             Ok(doubts) => self.report(&doubts),
@@ -177,35 +178,35 @@ impl Sweep {
         Ok(())
     }
 
-    /// Gives stray charges back, each in a slot of its own. Before it is tried, its next time is
-    /// written down, so that no sweep and no other node tries it meanwhile.
-    async fn give_strays_back(&self) -> Result<(), ReadError> {
+    /// Ties up loose ends, each in a slot of its own. Before one is tried, its next turn is written
+    /// down, so that no sweep and no other node tries it meanwhile.
+    async fn tie_up(&self) -> Result<(), ReadError> {
         let settings = &self.context.settings;
-        for standing in self.context.store.strays(ROWS_MAX).await? {
+        for standing in self.context.store.loose_ends(ROWS_MAX).await? {
             let operation = &standing.operation;
             if operation.next_recovery_at > standing.now {
-                break; // They come in the order of their times.
+                break; // They come in the order of their turns.
             }
             let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
                 break;
             };
             let tries = operation.recovery_tries.unsigned_abs().saturating_add(1);
             let chance = self.context.environment.random_fraction();
-            let postpone = Change::PostponeStray {
+            let take_turn = Change::TakeTurn {
                 owner: self.context.environment.new_owner(),
                 again_in: settings.lease + settings.recovery.backoff.wait(tries, chance),
             };
-            match self.context.change(operation, postpone).await {
-                Ok(postponed) if postponed.applied => {
+            match self.context.change(operation, take_turn).await {
+                Ok(taken) if taken.applied => {
                     let context = Arc::clone(&self.context);
-                    let giving = async move {
-                        give_back(&context, &postponed).await;
+                    let tying = async move {
+                        loose_ends::tie_up(&context, &taken).await;
                         drop(permit);
                     };
-                    self.context.drives.spawn_on(giving, &self.context.tasks);
+                    self.context.drives.spawn_on(tying, &self.context.tasks);
                 }
                 Ok(_) => {} // Another node has it.
-                Err(error) => warn!(operation = %operation.id, %error, "a stray charge waits"),
+                Err(error) => warn!(operation = %operation.id, %error, "a loose end waits"),
             }
         }
         Ok(())
@@ -266,48 +267,5 @@ fn warn_of_age(context: &DriveContext, standing: &Standing) {
         let age_s = age.as_secs();
         error!(operation = %operation.id, payment = %operation.payment_id, reason, tries, age_s,
             "alarm: still in doubt; a person should look at GET /admin/payments?in_doubt=true");
-    }
-}
-
-/// Voids or refunds a charge that came after its payment had ended without one.
-async fn give_back(context: &DriveContext, standing: &Standing) {
-    let operation = &standing.operation;
-    let Some(reference) = operation.stray_reference.clone() else {
-        return;
-    };
-    let Some(route) = context.route_of(&operation.route) else {
-        error!(operation = %operation.id, "alarm: a stray charge at a provider that is not configured");
-        return;
-    };
-    let stray = Stray {
-        reference: reference.clone(),
-        // Another stray of the same operation is another thing to give back.
-        key: format!("{}_stray_{reference}", operation.route.key),
-        api_version: operation.route.api_version.clone(),
-        expected: Expected {
-            operation_id: operation.id,
-            payment_id: operation.payment_id,
-            money: standing.payment.money,
-            capture: standing.payment.capture,
-        },
-        request_id: operation.request_id,
-    };
-    let reversed_as = match route.actor.reverse(stray).await {
-        Outcome::Approved(approval) => match approval.approved_as {
-            ApprovedAs::Voided => "voided",
-            _ => "refunded",
-        },
-        other => {
-            error!(operation = %operation.id, outcome = other.kind(), "alarm: a stray charge still stands");
-            return;
-        }
-    };
-    let reversed = Change::ReverseStray {
-        reference,
-        reversed_as: reversed_as.to_owned(),
-    };
-    match context.change(operation, reversed).await {
-        Ok(_) => info!(operation = %operation.id, reversed_as, "a stray charge was given back"),
-        Err(error) => warn!(operation = %operation.id, %error, "its return is written down later"),
     }
 }

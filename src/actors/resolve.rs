@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use super::{
-    held::call_of,
+    held::{call_of, sent_between, terms},
     payments::Payments,
     provider::Inquiry,
     system::{DriveContext, Route},
@@ -15,9 +15,9 @@ use super::{
 use crate::{
     payment::{
         Change, Decline, LeftInDoubt, OperationId, OperationState, Payment, PaymentId, Standing,
-        Verdict,
+        Timestamp, Verdict, absence_counts_from,
     },
-    provider::{Found, Outcome, SentBetween},
+    provider::{Found, Outcome},
     resilience::{Deadline, Purpose},
     store::{ReadError, WriteError},
 };
@@ -186,7 +186,7 @@ impl Resolving<'_> {
     async fn succeeded(self, reference: &str) -> Result<Payment, ResolveRefusal> {
         let outcome = self.route.actor.inspect(self.inquiry(), reference).await;
         match outcome {
-            Outcome::Approved(approval) => self.commit(Verdict::Approved(approval)).await,
+            Outcome::Approved(approval) => self.commit(Verdict::Approved(approval), None).await,
             Outcome::Declined(decline) => {
                 let said = format!("{reference} was refused ({})", decline.code);
                 self.settle(Verdict::Declined(decline)).await?;
@@ -217,7 +217,10 @@ impl Resolving<'_> {
                     at_the_door: false,
                     stands: None,
                 };
-                self.commit(Verdict::Declined(decline)).await
+                // Until then it may still be carried out, whatever an operator says.
+                let counts_from = absence_counts_from(&self.held.operation, terms(self.route));
+                let verdict = Verdict::Declined(decline);
+                self.commit(verdict, Some(counts_from)).await
             }
             Found::There(Outcome::Approved(approval)) => {
                 let said = format!("{} was carried out", approval.reference);
@@ -226,7 +229,7 @@ impl Resolving<'_> {
             }
             // Refused by the provider itself: the operator was right, and its own word is better.
             Found::There(Outcome::Declined(decline)) => {
-                self.commit(Verdict::Declined(decline)).await
+                self.commit(Verdict::Declined(decline), None).await
             }
             Found::There(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
             Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
@@ -242,20 +245,26 @@ impl Resolving<'_> {
         let operation = &self.held.operation;
         Inquiry {
             call: call_of(&self.held, operation.request_id),
-            sent: SentBetween {
-                first: operation.first_sent_at,
-                last: self.held.now,
-            },
+            sent: sent_between(operation, terms(self.route), self.held.now),
             purpose: Purpose::Settling,
             // The lease is longer than this by an attempt, which has been waited for.
             deadline: Deadline::at(Instant::now() + self.context.settings.deadline),
         }
     }
 
-    async fn commit(self, verdict: Verdict) -> Result<Payment, ResolveRefusal> {
+    async fn commit(
+        self,
+        verdict: Verdict,
+        look_again_at: Option<Timestamp>,
+    ) -> Result<Payment, ResolveRefusal> {
         let Resolver { by, why } = self.resolver;
         info!(operation = %self.held.operation.id, by, "an operator settles what was in doubt");
-        let resolve = Change::Resolve { verdict, by, why };
+        let resolve = Change::Resolve {
+            verdict,
+            by,
+            why,
+            look_again_at,
+        };
         let standing = self.context.change(&self.held.operation, resolve).await?;
         match standing.applied {
             true => Ok(standing.payment),

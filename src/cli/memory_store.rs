@@ -63,7 +63,7 @@ impl Store for MemoryStore {
         done(Vec::new())
     }
 
-    fn strays(&self, _: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+    fn loose_ends(&self, _: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
         done(Vec::new())
     }
 

@@ -63,6 +63,9 @@ pub enum Change {
         verdict: Verdict,
         by: String,
         why: String,
+        /// When the provider is asked once more, if the verdict is a refusal: until then an attempt
+        /// that nobody saw may still be carried out.
+        look_again_at: Option<Timestamp>,
     },
     /// Puts an operation of a restored backup in doubt: it may have been sent, released or settled
     /// since. Nothing is sent for it any more; what its provider shows settles it.
@@ -71,8 +74,11 @@ pub enum Change {
         /// Where a provider shows it, if one does.
         found: Option<FoundAt>,
     },
-    /// Takes the turn to give a stray charge back whose time has come, and puts the next turn off.
-    PostponeStray { owner: Owner, again_in: Duration },
+    /// Takes the turn of what is left to do for a settled operation, since its time has come, and puts
+    /// the next turn off.
+    TakeTurn { owner: Owner, again_in: Duration },
+    /// Records that the provider was asked once more, and that nothing is to be done about it.
+    LookedAgain,
     /// Records that a stray charge was voided or refunded.
     ReverseStray {
         reference: String,
@@ -156,9 +162,15 @@ pub fn apply(
         } => rows.fail_over(route, *lease, reason),
         Change::Expire => rows.expire(),
         Change::BeginResolving { owner, lease } => rows.begin_resolving(*owner, *lease),
-        Change::Resolve { verdict, by, why } => rows.resolve(verdict, by, why),
+        Change::Resolve {
+            verdict,
+            by,
+            why,
+            look_again_at,
+        } => rows.resolve(verdict, by, why, *look_again_at),
         Change::Restore { owner, found } => rows.restore(*owner, found.as_ref()),
-        Change::PostponeStray { owner, again_in } => rows.postpone_stray(*owner, *again_in),
+        Change::TakeTurn { owner, again_in } => rows.take_turn(*owner, *again_in),
+        Change::LookedAgain => rows.looked_again(),
         Change::ReverseStray {
             reference,
             reversed_as,

@@ -156,9 +156,13 @@ pub struct Operation {
     pub stray_reference: Option<String>,
     /// When that charge was given back.
     pub stray_reversed_at: Option<Timestamp>,
+    /// Whether the provider is asked once more although it is settled: an operator said that it was
+    /// never carried out, before an absence means that.
+    pub look_again: bool,
     /// How often it was recovered without its client.
     pub recovery_tries: i32,
-    /// When it is next recovered, or expires if it is released.
+    /// When it is next recovered, or expires if it is released; of a settled one, when what is left to
+    /// do for it has its turn.
     pub next_recovery_at: Timestamp,
     pub created_at: Timestamp,
 }
@@ -209,6 +213,7 @@ impl Operation {
             answer: None,
             stray_reference: None,
             stray_reversed_at: None,
+            look_again: false,
             recovery_tries: 0,
             next_recovery_at: opening.created_at,
             created_at: opening.created_at,
@@ -218,6 +223,16 @@ impl Operation {
     /// The id that a refund has as a thing of its own.
     pub fn refund_id(&self) -> RefundId {
         RefundId::from_uuid(self.id.as_uuid())
+    }
+
+    /// Whether a charge of it waits to be given back.
+    pub fn has_stray(&self) -> bool {
+        self.stray_reference.is_some() && self.stray_reversed_at.is_none()
+    }
+
+    /// Whether there is something left to do for it although it is settled.
+    pub fn has_loose_end(&self) -> bool {
+        self.state == OperationState::Settled && (self.has_stray() || self.look_again)
     }
 
     /// Whether a driver still holds the operation, `now` being the database's clock.

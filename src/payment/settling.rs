@@ -70,14 +70,20 @@ pub fn made_until(operation: &Operation, terms: ProviderTerms, now: Timestamp) -
     now.min(send_until(operation, terms).plus(terms.absence_wait))
 }
 
+/// From when on an absence means something: the provider remembers no key any more, and a late attempt
+/// has arrived by then if ever.
+pub fn absence_counts_from(operation: &Operation, terms: ProviderTerms) -> Timestamp {
+    (operation.first_sent_at)
+        .plus(terms.key_retention)
+        .plus(terms.absence_wait)
+}
+
 /// Judges that the provider, asked at `now`, does not know the operation.
 pub fn judge_absence(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Absence {
     if is_operators(operation.in_doubt_reason.as_deref()) {
         return Absence::OperatorOnly;
     }
-    let counts_from = (operation.first_sent_at)
-        .plus(terms.key_retention)
-        .plus(terms.absence_wait);
+    let counts_from = absence_counts_from(operation, terms);
     if now < counts_from {
         let again_in = counts_from.since(now);
         return Absence::MeansNothing { again_in };

@@ -86,8 +86,9 @@ pub trait Store: Send + Sync + 'static {
     /// Released operations whose time is over, the longest first, at most `limit`.
     fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>>;
 
-    /// Settled operations with a stray charge that was not given back yet, at most `limit`.
-    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
+    /// Settled operations for which something is left to do (`Operation::has_loose_end`), at most
+    /// `limit`, in the order of their turns.
+    fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
     /// Operations in doubt, the oldest doubt first, at most `limit`, of every merchant.
     fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;

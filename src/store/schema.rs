@@ -101,6 +101,7 @@ diesel::table! {
         failure_code -> Nullable<Text>,
         failure_message -> Nullable<Text>,
         stray_reversed_at -> Nullable<BigInt>,
+        look_again -> Bool,
     }
 }
 

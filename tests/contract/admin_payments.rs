@@ -1,18 +1,19 @@
 //! `GET /admin/payments` and `POST /admin/payments/{id}/resolve`.
 
-use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultRule};
+use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultPlan, FaultRule};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::asking::{asking, impatient, quick, succeeded, told};
 use crate::harness::{
-    ADMIN_KEY, API_KEY, Backend, Knobs, World, eur, eventually, on_both_stores, send,
+    ADMIN_KEY, API_KEY, Backend, Knobs, ProviderKnobs, World, eur, eventually, on_both_stores, send,
 };
 
 on_both_stores! {
     what_is_in_doubt_is_listed_with_the_oldest_first
     rule_15_what_never_happened_is_resolved_as_failed
     rule_15_failed_is_refused_when_the_charge_exists
+    rule_15_a_charge_that_shows_after_the_verdict_is_found_and_given_back
     rule_15_succeeded_needs_the_reference_of_this_very_payment
     one_of_several_operations_in_doubt_must_be_named
     a_verdict_is_taken_though_its_operator_leaves
@@ -133,6 +134,35 @@ async fn rule_15_what_never_happened_is_resolved_as_failed(backend: Backend) {
     drop(again.expect_problem(409, "illegal_state"));
     assert_eq!(admin(&world, "").await["data"], json!([]));
     assert_eq!(world.charges(), 0);
+}
+
+/// The provider's list lags, as one that carries the request out late.
+async fn rule_15_a_charge_that_shows_after_the_verdict_is_found_and_given_back(backend: Backend) {
+    let provider = ProviderKnobs {
+        attempt_timeout_ms: 800,
+        key_retention_s: 16,
+        absence_wait_s: 4,
+        ..ProviderKnobs::named("stripe")
+    };
+    let world = World::start_at(backend, patient(), vec![provider]).await;
+    let lags = FaultRule::new(FaultKind::LookupLag).lag_ms(3_600_000);
+    let hangs = FaultRule::new(FaultKind::HangAfter);
+    world.inject(FaultPlan::rules([lags, hangs])).await;
+    let payment = doubtful(&world, "k").await;
+    let resolved = resolve(&world, &payment, &failed()).await.expect(200);
+    assert_eq!(resolved.json()["status"], "failed");
+    assert_eq!(world.charges(), 1, "the operator was wrong");
+    world.sandbox.clear_faults().await;
+
+    eventually("it is given back", || async {
+        let told = told(&world, &payment, "stray_charge_reversed").await;
+        (!told.is_empty()).then_some(())
+    })
+    .await;
+    let charges = world.sandbox.charges(&ChargeFilter::all()).charges;
+    assert_eq!(charges[0].amount_refunded, 900, "{charges:?}");
+    let replay = world.pay("k", &eur(900)).await;
+    drop(replay.expect_problem(402, "payment_declined"));
 }
 
 /// Sends a verdict, again while a driver happens to have the operation.

@@ -140,6 +140,7 @@ fn change_of(asked: Asked, lease: u8, operation: &Operation) -> Change {
             verdict: payment::Verdict::Declined(decline("resolved_by_operator", false)),
             by: text(),
             why: text(),
+            look_again_at: None,
         },
         Asked::ReverseStray(charge) => Change::ReverseStray {
             reference: charge.to_string(),

@@ -300,11 +300,9 @@ impl Store for ModelStore {
         .boxed()
     }
 
-    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+    fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
         async move {
-            let is_stray =
-                |one: &Operation| one.stray_reference.is_some() && one.stray_reversed_at.is_none();
-            Ok(self.standings(limit, is_stray, |one| one.next_recovery_at))
+            Ok(self.standings(limit, Operation::has_loose_end, |one| one.next_recovery_at))
         }
         .boxed()
     }

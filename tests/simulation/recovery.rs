@@ -411,6 +411,82 @@ fn rule_15_an_operator_s_failed_bars_sending_waits_looks_and_is_recorded() {
     });
 }
 
+/// It looks later than any attempt can arrive, and as far back as the first may have been sent.
+#[test]
+fn rule_15_what_an_operator_called_failed_is_looked_for_once_more() {
+    simulate_recovering(|world| async move {
+        let payment = doubtful(&world).await;
+        let begun = Instant::now();
+        let failed = || {
+            world
+                .payments
+                .resolve(payment.id, None, Resolution::Failed, operator())
+        };
+        failed().await.unwrap();
+        let (looks, answer) = (
+            world.provider.looks(),
+            world.store.rows("k").unwrap().0.answer,
+        );
+        sleep(25 * HOUR).await;
+        assert_eq!(world.provider.looks(), looks);
+
+        // It tells nothing at first: then it is asked again.
+        world
+            .provider
+            .finds(Found::Unanswered(in_doubt(InDoubtReason::Timeout, None)));
+        world.provider.finds(found());
+        world.provider.always(None);
+        let given_back = async {
+            while (world.store.rows("k").unwrap().0.stray_reversed_at).is_none() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::time::timeout(2 * HOUR, given_back).await.unwrap();
+        assert!(begun.elapsed() >= 26 * HOUR);
+        let (operation, payment) = world.store.rows("k").unwrap();
+        assert_eq!(operation.answer, answer, "the client's answer stands");
+        assert_eq!(payment.status, PaymentStatus::Failed);
+        assert_eq!(world.provider.reversed()[0].reference, "pi_1");
+        assert!(world.provider.looked_between().first <= operation.created_at);
+        let looks = world.provider.looks();
+        sleep(DAY).await;
+        assert_eq!(world.provider.looks(), looks, "once is enough");
+    });
+}
+
+#[test]
+fn rule_15_a_verdict_that_was_right_is_left_alone_after_the_second_look() {
+    simulate_recovering(|world| async move {
+        let payment = doubtful(&world).await;
+        let resolved = world
+            .payments
+            .resolve(payment.id, None, Resolution::Failed, operator())
+            .await;
+        let looks = world.provider.looks();
+        sleep(3 * DAY).await;
+        assert_eq!(world.provider.looks(), looks + 1);
+        assert_eq!(world.store.rows("k").unwrap().1, resolved.unwrap());
+    });
+}
+
+/// A restore begins the time in which it may still arrive anew; it may have been sent long before.
+#[test]
+fn rule_19_a_verdict_on_what_was_restored_looks_back_to_when_it_was_made() {
+    simulate_recovering(|world| async move {
+        let payment = doubtful(&world).await;
+        let (mut operation, _) = world.store.rows("k").unwrap();
+        operation.first_sent_at = operation.created_at.plus(12 * HOUR);
+        world.store.plant(operation.clone(), payment.clone());
+        sleep(12 * HOUR).await;
+        world
+            .payments
+            .resolve(payment.id, None, Resolution::Failed, operator())
+            .await
+            .unwrap();
+        assert!(world.provider.looked_between().first <= operation.created_at);
+    });
+}
+
 #[test]
 fn rule_15_a_verdict_waits_for_the_driver_that_may_send_again() {
     simulate_recovering(|world| async move {

@@ -18,7 +18,7 @@ pub(super) struct ScriptedProvider {
     calls: Mutex<Vec<Call>>,
     inspected: Mutex<Vec<String>>,
     to_be_found: Mutex<VecDeque<Found>>,
-    looked_for: Mutex<Vec<Call>>,
+    looked_for: Mutex<Vec<SentBetween>>,
     reversed: Mutex<Vec<Stray>>,
 }
 
@@ -65,6 +65,11 @@ impl ScriptedProvider {
         self.looked_for.lock().unwrap().len()
     }
 
+    /// In what time the latest look was for something.
+    pub(super) fn looked_between(&self) -> SentBetween {
+        *self.looked_for.lock().unwrap().last().unwrap()
+    }
+
     pub(super) fn reversed(&self) -> Vec<Stray> {
         self.reversed.lock().unwrap().clone()
     }
@@ -102,8 +107,8 @@ impl Provider for ScriptedProvider {
         format!("{kind}={}&operation={operation_id}", money.minor()).into_bytes()
     }
 
-    fn find<'a>(&'a self, call: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
-        self.looked_for.lock().unwrap().push(call.clone());
+    fn find<'a>(&'a self, _: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found> {
+        self.looked_for.lock().unwrap().push(search.sent);
         let next = self.to_be_found.lock().unwrap().pop_front();
         async move { next.unwrap_or(Found::Absent) }.boxed()
     }

@@ -19,6 +19,7 @@ on_both_stores! {
     rule_7_a_failover_turns_the_operation_to_another_provider,
     rule_15_an_operator_settles_what_is_in_doubt,
     rule_12_a_stray_charge_is_listed_until_it_is_given_back,
+    rule_15_what_an_operator_called_failed_is_listed_until_it_was_looked_for_again,
     doubts_are_counted_and_listed_oldest_first,
     an_operation_that_is_not_there_is_none,
 }
@@ -124,6 +125,7 @@ async fn rule_15_an_operator_settles_what_is_in_doubt(at: Fixture) {
         }),
         by: "ada".into(),
         why: "seen in the provider's dashboard".into(),
+        look_again_at: None,
     };
     let resolved = at.changed(&resolving, resolve.clone()).await;
 
@@ -151,13 +153,13 @@ async fn rule_12_a_stray_charge_is_listed_until_it_is_given_back(at: Fixture) {
     let refund = at.follow_up(&paid.payment, OperationKind::Refund, "r", 100);
     let refund = standing(at.follow(refund).await);
     let refused = at.changed(&refund, declined()).await;
-    assert_eq!(at.store.strays(10).await.unwrap(), []);
+    assert_eq!(at.store.loose_ends(10).await.unwrap(), []);
 
     at.changed(&failed, captured("pi_9")).await;
     let odd = at.changed(&refused, refunded("re_9")).await;
 
     assert_eq!(odd.operation.stray_reference.as_deref(), Some("re_9"));
-    let stray = only(at.store.strays(10).await.unwrap());
+    let stray = only(at.store.loose_ends(10).await.unwrap());
     assert_eq!(
         stray.operation.id, failed.operation.id,
         "only a charge can be given back"
@@ -168,7 +170,7 @@ async fn rule_12_a_stray_charge_is_listed_until_it_is_given_back(at: Fixture) {
     };
     let reversed = at.changed(&stray, reverse.clone()).await;
     assert!(reversed.applied && at.changed(&stray, reverse).await.applied);
-    assert_eq!(at.store.strays(10).await.unwrap(), []);
+    assert_eq!(at.store.loose_ends(10).await.unwrap(), []);
     let history = at.history(failed.payment.id).await;
     let expected = [
         "created",
@@ -228,4 +230,36 @@ async fn an_operation_that_is_not_there_is_none(at: Fixture) {
     );
     at.changed(&begun, captured("pi_1")).await;
     assert_eq!(at.store.unsettled_of(begun.payment.id).await.unwrap(), []);
+}
+
+async fn rule_15_what_an_operator_called_failed_is_listed_until_it_was_looked_for_again(
+    at: Fixture,
+) {
+    let begun = at.begin(at.intent("k")).await.unwrap();
+    let Change::Settle(verdict) = declined() else {
+        panic!("a refusal is a verdict");
+    };
+    let now = begun.now;
+    let resolve = Change::Resolve {
+        verdict,
+        by: "ada".into(),
+        why: "not in the provider's list".into(),
+        look_again_at: Some(now.plus(LEASE)),
+    };
+    let resolved = at.changed(&begun, resolve).await;
+
+    let listed = only(at.store.loose_ends(10).await.unwrap());
+    assert_eq!(listed.operation, resolved.operation);
+    assert_eq!(listed.operation.next_recovery_at, now.plus(LEASE));
+    let turn = Change::TakeTurn {
+        owner: at.environment.new_owner(),
+        again_in: LEASE,
+    };
+    let early = at.changed(&listed, turn).await;
+    assert!(!early.applied, "its time has not come");
+
+    let looked = at.changed(&listed, Change::LookedAgain).await;
+    assert!(looked.applied && at.changed(&listed, Change::LookedAgain).await.applied);
+    assert_eq!(looked.operation.answer, resolved.operation.answer);
+    assert_eq!(at.store.loose_ends(10).await.unwrap(), []);
 }

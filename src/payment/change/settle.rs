@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{Answer, Approval, ApprovedAs, Decline, Failure, Stands},
     Effect, IllegalEvent, Operation, OperationKind, OperationState, Owner, Payment, PaymentEvent,
-    Rows, Verdict,
+    Rows, Timestamp, Verdict,
 };
 
 /// The code of a payment that the provider turned out never to have made.
@@ -89,6 +89,7 @@ impl Rows<'_> {
         verdict: &Verdict,
         by: &str,
         why: &str,
+        look_again_at: Option<Timestamp>,
     ) -> Result<Effect, IllegalEvent> {
         let operation = self.operation;
         if operation.state == OperationState::Settled && self.is_fenced() {
@@ -113,16 +114,24 @@ impl Rows<'_> {
             by: by.to_owned(),
             why: why.to_owned(),
         };
-        self.ended(verdict, vec![resolved])
+        let mut effect = self.ended(verdict, vec![resolved])?;
+        if let (Effect::Written { operation, .. }, Verdict::Declined(_), Some(at)) =
+            (&mut effect, verdict, look_again_at)
+        {
+            operation.look_again = true;
+            operation.next_recovery_at = at.max(self.now);
+            operation.recovery_tries = 0;
+        }
+        Ok(effect)
     }
 
-    pub(super) fn postpone_stray(
+    pub(super) fn take_turn(
         &self,
         owner: Owner,
         again_in: Duration,
     ) -> Result<Effect, IllegalEvent> {
         let operation = self.operation;
-        if operation.stray_reference.is_none() || operation.stray_reversed_at.is_some() {
+        if !operation.has_loose_end() {
             return Ok(Effect::Refused);
         }
         if operation.owner == owner {
@@ -131,13 +140,28 @@ impl Rows<'_> {
         if self.now < operation.next_recovery_at {
             return Ok(Effect::Refused);
         }
-        let postponed = Operation {
+        let taken = Operation {
             owner,
             recovery_tries: operation.recovery_tries.saturating_add(1),
             next_recovery_at: self.now.plus(again_in),
             ..operation.clone()
         };
-        self.written(postponed, [])
+        self.written(taken, [])
+    }
+
+    pub(super) fn looked_again(&self) -> Result<Effect, IllegalEvent> {
+        let operation = self.operation;
+        if operation.state != OperationState::Settled {
+            return Ok(Effect::Refused);
+        }
+        if !operation.look_again {
+            return Ok(Effect::AlreadyWritten);
+        }
+        let looked = Operation {
+            look_again: false,
+            ..operation.clone()
+        };
+        self.written(looked, [])
     }
 
     pub(super) fn reverse_stray(
@@ -317,7 +341,7 @@ impl Rows<'_> {
             return Ok(Effect::AlreadyWritten);
         }
         // One that was not given back yet must not be forgotten over another.
-        if operation.stray_reference.is_some() && operation.stray_reversed_at.is_none() {
+        if operation.has_stray() {
             return Ok(Effect::Refused);
         }
         let event = match creates {
@@ -337,6 +361,7 @@ impl Rows<'_> {
         let stray = Operation {
             stray_reference: Some(reference.clone()),
             stray_reversed_at,
+            look_again: false,
             next_recovery_at: self.now,
             ..operation.clone()
         };

@@ -206,9 +206,9 @@ impl Store for PostgresStore {
         })
     }
 
-    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+    fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
         with_connection!(self, read, ReadError, |connection| {
-            unsettled::strays(&mut connection, limit)
+            unsettled::loose_ends(&mut connection, limit)
         })
     }
 

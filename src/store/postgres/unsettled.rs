@@ -25,7 +25,7 @@ use crate::{
 
 // The statements' names in the cache.
 struct Expired;
-struct Strays;
+struct LooseEnds;
 struct InDoubt;
 struct CountedDoubts;
 struct ById;
@@ -44,9 +44,9 @@ fn standings(condition: &str) -> String {
     )
 }
 
-static STRAYS: LazyLock<String> = LazyLock::new(|| {
+static LOOSE_ENDS: LazyLock<String> = LazyLock::new(|| {
     standings(
-        "o.stray_reference is not null and o.stray_reversed_at is null
+        "(o.look_again or (o.stray_reference is not null and o.stray_reversed_at is null))
         order by o.next_recovery_at limit (?)[1]",
     )
 });
@@ -98,11 +98,11 @@ pub(super) async fn expired(
     Ok(with_ids(rows)?)
 }
 
-pub(super) async fn strays(
+pub(super) async fn loose_ends(
     connection: &mut AsyncPgConnection,
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
-    load::<Strays>(connection, &STRAYS, limited(limit)).await
+    load::<LooseEnds>(connection, &LOOSE_ENDS, limited(limit)).await
 }
 
 pub(super) async fn after(

@@ -76,6 +76,7 @@ impl From<&Operation> for OperationRow {
             failure_code: failure.map(|failure| failure.code.clone()),
             failure_message: failure.map(|failure| failure.message.clone()),
             stray_reversed_at: operation.stray_reversed_at.map(Timestamp::as_micros),
+            look_again: operation.look_again,
         }
     }
 }
@@ -134,6 +135,7 @@ impl TryFrom<OperationRow> for Operation {
             answer,
             stray_reference: row.stray_reference,
             stray_reversed_at: row.stray_reversed_at.map(Timestamp::from_micros),
+            look_again: row.look_again,
             recovery_tries: row.recovery_tries,
             next_recovery_at: Timestamp::from_micros(row.next_recovery_at),
             created_at: Timestamp::from_micros(row.created_at),

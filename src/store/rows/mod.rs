@@ -122,6 +122,7 @@ row! {
         failure_code: Option<String>,
         failure_message: Option<String>,
         stray_reversed_at: Option<i64>,
+        look_again: bool,
     }
 }
 

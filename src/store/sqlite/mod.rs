@@ -162,8 +162,8 @@ impl Store for SqliteStore {
         reading!(self, |connection| { unsettled::expired(connection, limit) })
     }
 
-    fn strays(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        reading!(self, |connection| { unsettled::strays(connection, limit) })
+    fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
+        reading!(self, |connection| { unsettled::loose_ends(connection, limit) })
     }
 
     fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {

@@ -21,8 +21,8 @@ use crate::{
 // Conditions in these words, not by parameters: so stand the conditions of the indexes.
 const UNSETTLED: &str = "operations.state <> 'settled'";
 const IN_DOUBT: &str = "operations.in_doubt and operations.state <> 'settled'";
-const STRAY: &str =
-    "operations.stray_reference is not null and operations.stray_reversed_at is null";
+const LOOSE_END: &str = "operations.look_again or (operations.stray_reference is not null \
+     and operations.stray_reversed_at is null)";
 const DOUBT_SINCE: &str = "coalesce(operations.in_doubt_since, operations.first_sent_at)";
 
 /// Operations with their payments.
@@ -54,15 +54,15 @@ pub(super) fn expired(
     Ok(with_ids(rows)?)
 }
 
-pub(super) fn strays(
+pub(super) fn loose_ends(
     connection: &mut SqliteConnection,
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
-    let strays = (operations::table.inner_join(payments::table))
-        .filter(sql::<Bool>(STRAY))
+    let loose_ends = (operations::table.inner_join(payments::table))
+        .filter(sql::<Bool>(LOOSE_END))
         .order(operations::next_recovery_at)
         .limit(i64::from(limit));
-    standings!(connection, strays)
+    standings!(connection, loose_ends)
 }
 
 pub(super) fn after(

@@ -46,6 +46,7 @@ fn resolve(verdict: Verdict) -> Change {
         verdict,
         by: "ada".into(),
         why: "seen in the dashboard".into(),
+        look_again_at: None,
     }
 }
 
@@ -321,6 +322,36 @@ fn rule_15_a_resolution_is_told_with_who_and_why() {
             "settled otherwise"
         );
     }
+}
+
+#[test]
+fn rule_15_a_refusal_by_an_operator_leaves_a_second_look() {
+    let resolving = after(&rows(), 1, begin_resolving(Owner([2; 16])));
+    let again_at = NOW.plus(2 * LEASE);
+    let resolve = |change: Change| Change::Resolve {
+        verdict: verdict(change),
+        by: "ada".into(),
+        why: "seen in the dashboard".into(),
+        look_again_at: Some(again_at),
+    };
+    let paid = after(&resolving, 2, resolve(captured("pi_1")));
+    assert!(!paid.0.has_loose_end(), "what is there needs no look");
+    let failed = after(&resolving, 2, resolve(declined()));
+    assert!(failed.0.has_loose_end());
+    assert_eq!(failed.0.next_recovery_at, again_at);
+
+    let looked = after(&failed, 2, Change::LookedAgain);
+    assert!(!looked.0.has_loose_end());
+    assert_eq!((&looked.0.answer, &looked.1), (&failed.0.answer, &failed.1));
+    assert_eq!(
+        effect(&looked, 2, Change::LookedAgain),
+        Effect::AlreadyWritten
+    );
+
+    let found = after(&failed, 2, captured("pi_2"));
+    assert_eq!(found.0.stray_reference.as_deref(), Some("pi_2"));
+    assert!(found.0.has_stray() && !found.0.look_again);
+    assert_eq!(found.0.answer, failed.0.answer);
 }
 
 #[test]

@@ -76,16 +76,17 @@ fn a_change() -> impl Strategy<Value = Change> {
         lease: LEASE,
         reason: "connect_failed".into(),
     });
-    let resolve = a_verdict().prop_map(|verdict| Change::Resolve {
+    let resolve = (a_verdict(), any::<bool>()).prop_map(|(verdict, looks_again)| Change::Resolve {
         verdict,
         by: "ada".into(),
         why: "seen".into(),
+        look_again_at: looks_again.then_some(NOW),
     });
     let reverse = (1..4).prop_map(|n| Change::ReverseStray {
         reference: format!("ref_{n}"),
         reversed_as: "re_9".into(),
     });
-    let postpone = an_owner().prop_map(|owner| Change::PostponeStray {
+    let take_turn = an_owner().prop_map(|owner| Change::TakeTurn {
         owner,
         again_in: LEASE,
     });
@@ -110,7 +111,8 @@ fn a_change() -> impl Strategy<Value = Change> {
         1 => fail_over,
         1 => resolve,
         1 => reverse,
-        1 => postpone,
+        1 => take_turn,
+        1 => Just(Change::LookedAgain),
         1 => restore,
     ]
 }
