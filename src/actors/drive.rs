@@ -32,8 +32,16 @@ pub(crate) enum Progress {
     /// The intent is not known to be committed.
     Starting,
     /// The operation is recorded and open, so that it may be shown.
-    Recorded(Arc<Standing>),
+    Recorded(Arc<Seen>),
     Done(Arc<Conclusion>),
+}
+
+/// How an operation stood when the store was asked for it, which was not before `since`. Whoever came
+/// later than that may know better.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) standing: Standing,
+    pub(crate) since: Instant,
 }
 
 #[derive(Debug)]
@@ -44,9 +52,9 @@ pub(crate) enum Conclusion {
         driven: bool,
     },
     /// Certainly not sent: the client may come back with the same key.
-    Released(Box<Standing>),
+    Released(Box<Seen>),
     /// Left to be settled by a later drive.
-    InDoubt(Box<Standing>),
+    InDoubt(Box<Seen>),
     /// This drive did not get as far as an operation of its own request.
     Refused(Refusal),
 }
@@ -99,8 +107,8 @@ impl Drive<'_> {
         let mode = self.order.scope.mode;
         let Some(route) = self.context.route_for(mode) else {
             // What was begun when there was one is replayed and settled all the same.
-            let standing = self.standing().await?;
-            return self.lost(standing.ok_or(Refusal::NoProvider(mode))?).await;
+            let seen = self.seen().await?;
+            return self.lost(seen.ok_or(Refusal::NoProvider(mode))?).await;
         };
         let room = route.actor.reserve().ok_or(Refusal::Overloaded)?;
         let (asked, begin_by) = (Moment::read(self.context), self.begin_by(route));
@@ -111,12 +119,13 @@ impl Drive<'_> {
             return Ok(self.held(standing, asked, Some(room)).await);
         }
         drop(room);
-        self.lost(standing).await
+        let since = asked.monotonic;
+        self.lost(Seen { standing, since }).await
     }
 
     async fn follow_up(&self, request: &FollowUp) -> Result<Conclusion, Refusal> {
-        if let Some(standing) = self.standing().await? {
-            return self.lost(standing).await;
+        if let Some(seen) = self.seen().await? {
+            return self.lost(seen).await;
         }
         for _ in 0..BEGINS_MAX {
             let payment = self.payment(request).await?;
@@ -136,7 +145,8 @@ impl Drive<'_> {
                 Begun::Standing(standing) => {
                     // Following another driver takes no call of ours.
                     drop(room);
-                    return self.lost(*standing).await;
+                    let (standing, since) = (*standing, asked.monotonic);
+                    return self.lost(Seen { standing, since }).await;
                 }
                 // Less is left than a moment ago.
                 Begun::Inadmissible(Inadmissible::AmountExceeds { available, .. })
@@ -150,11 +160,12 @@ impl Drive<'_> {
     }
 
     /// The operation that the key stands for already.
-    async fn standing(&self) -> Result<Option<Standing>, Refusal> {
+    async fn seen(&self) -> Result<Option<Seen>, Refusal> {
         let scope = &self.order.scope;
-        let store = &self.context.store;
+        let (store, since) = (&self.context.store, Instant::now());
         let standing = store.operation(scope.merchant_id, scope.mode, &scope.key);
-        standing.await.map_err(unread)
+        let standing = standing.await.map_err(unread)?;
+        Ok(standing.map(|standing| Seen { standing, since }))
     }
 
     async fn payment(&self, request: &FollowUp) -> Result<Payment, Refusal> {
@@ -177,8 +188,8 @@ impl Drive<'_> {
     }
 
     /// The key belongs to an operation already: perhaps to this very one.
-    async fn lost(&self, standing: Standing) -> Result<Conclusion, Refusal> {
-        let operation = &standing.operation;
+    async fn lost(&self, seen: Seen) -> Result<Conclusion, Refusal> {
+        let operation = &seen.standing.operation;
         match operation.fingerprint.matches(&self.order.canonical) {
             Ok(true) => {}
             Ok(false) => return Err(Refusal::KeyReused),
@@ -188,16 +199,16 @@ impl Drive<'_> {
             }
         }
         if operation.state == OperationState::Open {
-            self.record(&standing);
+            self.record(&seen);
         }
-        Ok(match follow(self, standing).await {
+        Ok(match follow(self, seen).await {
             Followed::Settled(answer) => Conclusion::Settled {
                 answer,
                 driven: false,
             },
             Followed::TakenOver(standing, asked) => self.held(*standing, asked, None).await,
-            Followed::StillOpen(standing) => Conclusion::InDoubt(standing),
-            Followed::StillReleased(standing) => Conclusion::Released(standing),
+            Followed::StillOpen(seen) => Conclusion::InDoubt(seen),
+            Followed::StillReleased(seen) => Conclusion::Released(seen),
             Followed::Unknown => return Err(Refusal::OutcomeUnknown),
         })
     }
@@ -209,10 +220,14 @@ impl Drive<'_> {
         asked: Moment,
         room: Option<LimiterPermit>,
     ) -> Conclusion {
+        let seen = Seen {
+            standing: standing.clone(),
+            since: asked.monotonic,
+        };
         if standing.operation.state != OperationState::Open {
-            return concluded(standing);
+            return concluded(seen);
         }
-        self.record(&standing);
+        self.record(&seen);
         let errand = Errand {
             request_id: self.order.request_id,
             deadline: self.order.deadline,
@@ -231,9 +246,9 @@ impl Drive<'_> {
             .min(last_attempt.unwrap_or(self.order.deadline))
     }
 
-    fn record(&self, standing: &Standing) {
+    fn record(&self, seen: &Seen) {
         self.publisher
-            .send_replace(Progress::Recorded(Arc::new(standing.clone())));
+            .send_replace(Progress::Recorded(Arc::new(seen.clone())));
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::{
-    drive::Drive,
+    drive::{Drive, Seen},
     held::{Moment, terms},
 };
 use crate::{
@@ -21,9 +21,9 @@ pub(super) enum Followed {
     /// The operation is ours now, since the moment that both clocks showed.
     TakenOver(Box<Standing>, Moment),
     /// It is another's still, or could not be read.
-    StillOpen(Box<Standing>),
+    StillOpen(Box<Seen>),
     /// It was released and certainly not taken up.
-    StillReleased(Box<Standing>),
+    StillReleased(Box<Seen>),
     /// It may have been taken up, and nobody knows.
     Unknown,
 }
@@ -35,7 +35,11 @@ const POLL: Backoff = Backoff {
 
 /// Waits for the operation of `standing` to be settled, and takes it over once nobody has it. What
 /// nobody has and nothing can be done for now is left as it is.
-pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followed {
+pub(super) async fn follow(drive: &Drive<'_>, seen: Seen) -> Followed {
+    let Seen {
+        mut standing,
+        mut since,
+    } = seen;
     let (context, scope) = (drive.context, &drive.order.scope);
     let mut wakes = context.lookups.wakes(scope);
     let mut unknown = false;
@@ -52,7 +56,8 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
             let asked = Moment::read(context);
             match context.db.change(take_over(drive, &standing)).await {
                 Ok(taken) if taken.applied => return Followed::TakenOver(Box::new(taken), asked),
-                Ok(other) => standing = other, // Another driver was faster.
+                // Another driver was faster.
+                Ok(other) => (standing, since) = (other, asked.monotonic),
                 Err(error) => {
                     unknown |= !matches!(error, WriteError::NotWritten(_));
                     warn!(operation = %standing.operation.id, %error, "no take-over");
@@ -67,20 +72,23 @@ pub(super) async fn follow(drive: &Drive<'_>, mut standing: Standing) -> Followe
             () = sleep_until(wake) => {}
             () = wakes.next() => {} // It only shortens the wait: what is true, the store says.
         }
+        let asked = Instant::now();
         match context
             .store
             .operation(scope.merchant_id, scope.mode, &scope.key)
             .await
         {
-            Ok(Some(current)) => standing = current,
+            Ok(Some(current)) => (standing, since) = (current, asked),
             Ok(None) => warn!(operation = %standing.operation.id, "an operation vanished"),
             Err(error) => warn!(operation = %standing.operation.id, %error, "cannot follow"),
         }
     }
-    match standing.operation.state {
+    let state = standing.operation.state;
+    let seen = Box::new(Seen { standing, since });
+    match state {
         OperationState::Released if unknown => Followed::Unknown,
-        OperationState::Released => Followed::StillReleased(Box::new(standing)),
-        OperationState::Open | OperationState::Settled => Followed::StillOpen(Box::new(standing)),
+        OperationState::Released => Followed::StillReleased(seen),
+        OperationState::Open | OperationState::Settled => Followed::StillOpen(seen),
     }
 }
 

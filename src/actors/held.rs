@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
 use super::{
-    drive::Conclusion,
+    drive::{Conclusion, Seen},
     intent::failover_route,
     lease::Lease,
     provider::{Inquiry, Job},
@@ -16,7 +16,8 @@ use super::{
 use crate::{
     payment::{
         Absence, Change, LeftInDoubt, Operation, OperationKind, OperationState, ProviderTerms,
-        RequestId, Standing, Step, Timestamp, Verdict, judge_absence, made_until, next_step,
+        RequestId, Standing, Step, Timestamp, Verdict, judge_absence, made_from, made_until,
+        next_step,
     },
     provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose},
@@ -137,7 +138,7 @@ impl<'a> Held<'a> {
         Job {
             call: call_of(&self.standing, self.errand.request_id),
             in_doubt: operation.in_doubt,
-            reference: operation.provider_reference.clone(),
+            reference: operation.own_object().map(str::to_owned),
             window: lease.window(),
             deadline: Deadline::at(self.errand.deadline),
             purpose: self.errand.purpose,
@@ -242,10 +243,10 @@ impl<'a> Held<'a> {
             reason: refused.reason.as_str().to_owned(),
         };
         match self.change(change).await {
-            Ok(standing) if standing.applied => Some(Self {
+            Ok(turned) if turned.standing.applied => Some(Self {
                 context: self.context,
                 errand: self.errand,
-                standing,
+                standing: turned.standing,
                 asked,
                 refused_by: std::mem::take(&mut self.refused_by),
                 room: None,
@@ -272,11 +273,12 @@ impl<'a> Held<'a> {
         let operation = self.standing.operation.id;
         for attempt in 1..=SETTLE_TRIES_MAX {
             match self.change(change.clone()).await {
-                Ok(standing) => {
-                    if !standing.applied && matches!(change, Change::Settle(Verdict::Approved(_))) {
+                Ok(seen) => {
+                    let applied = seen.standing.applied;
+                    if !applied && matches!(change, Change::Settle(Verdict::Approved(_))) {
                         error!(%operation, "alarm: an approval fits nothing that is recorded");
                     }
-                    return concluded(standing);
+                    return concluded(seen);
                 }
                 Err(WriteError::Rejected(reason)) => {
                     error!(%operation, reason, "alarm: an outcome cannot be kept");
@@ -289,7 +291,7 @@ impl<'a> Held<'a> {
                 }
             }
         }
-        Conclusion::InDoubt(Box::new(self.standing))
+        self.unknown()
     }
 
     async fn release(self, reason: &str) -> Conclusion {
@@ -322,19 +324,29 @@ impl<'a> Held<'a> {
 
     /// What stands after a change that ends the drive without an outcome. When even that could not
     /// be written, the lease runs out by itself, and the next driver starts in doubt.
-    fn ended(self, after: Result<Standing, WriteError>) -> Conclusion {
+    fn ended(self, after: Result<Seen, WriteError>) -> Conclusion {
         match after {
-            Ok(standing) => concluded(standing),
+            Ok(seen) => concluded(seen),
             Err(error) => {
                 let operation = self.standing.operation.id;
                 warn!(%operation, %error, "the lease is left to run out");
-                Conclusion::InDoubt(Box::new(self.standing))
+                self.unknown()
             }
         }
     }
 
-    async fn change(&self, change: Change) -> Result<Standing, WriteError> {
-        self.context.change(&self.standing.operation, change).await
+    /// All that is known is how it stood when it was taken.
+    fn unknown(self) -> Conclusion {
+        Conclusion::InDoubt(Box::new(Seen {
+            standing: self.standing,
+            since: self.asked.monotonic,
+        }))
+    }
+
+    async fn change(&self, change: Change) -> Result<Seen, WriteError> {
+        let (operation, since) = (&self.standing.operation, Instant::now());
+        let standing = self.context.change(operation, change).await?;
+        Ok(Seen { standing, since })
     }
 }
 
@@ -344,8 +356,21 @@ pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
 }
 
 /// The conclusion that the rows allow, whoever wrote them.
-pub(super) fn concluded(mut standing: Standing) -> Conclusion {
-    let operation = &standing.operation;
+pub(super) fn concluded(mut seen: Seen) -> Conclusion {
+    let operation = &mut seen.standing.operation;
+    tell_of_stray(operation);
+    match (operation.state, operation.answer.take()) {
+        (OperationState::Settled, Some(answer)) => Conclusion::Settled {
+            answer,
+            driven: true,
+        },
+        (OperationState::Released, _) => Conclusion::Released(Box::new(seen)),
+        _ => Conclusion::InDoubt(Box::new(seen)),
+    }
+}
+
+/// Raises the alarm for money that moved after the operation had ended without.
+pub(super) fn tell_of_stray(operation: &Operation) {
     if let Some(reference) = &operation.stray_reference {
         let (id, kind) = (operation.id, operation.kind);
         if kind != OperationKind::Create {
@@ -354,14 +379,6 @@ pub(super) fn concluded(mut standing: Standing) -> Conclusion {
         } else if operation.stray_reversed_at.is_none() {
             error!(operation = %id, reference, "alarm: a stray charge, to be given back");
         }
-    }
-    match (standing.operation.state, standing.operation.answer.take()) {
-        (OperationState::Settled, Some(answer)) => Conclusion::Settled {
-            answer,
-            driven: true,
-        },
-        (OperationState::Released, _) => Conclusion::Released(Box::new(standing)),
-        _ => Conclusion::InDoubt(Box::new(standing)),
     }
 }
 
@@ -372,8 +389,7 @@ pub(super) fn sent_between(
     now: Timestamp,
 ) -> SentBetween {
     SentBetween {
-        // What was put in doubt by a restore may have been sent ever since it was made.
-        first: operation.first_sent_at.min(operation.created_at),
+        first: made_from(operation, terms),
         last: made_until(operation, terms, now),
     }
 }

@@ -129,7 +129,7 @@ fn window_of(standing: &Standing, route: &Route, asked: Moment) -> SendWindow {
     let attempt = route.provider.profile().attempt_timeout;
     let leased = operation.lease_until.minus(attempt);
     // Asking for an object that is known sends nothing under the key.
-    let until = match operation.provider_reference {
+    let until = match operation.own_object() {
         Some(_) => leased,
         None => leased.min(send_until(operation, terms(route))),
     };

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{
-    held::{call_of, concluded, sent_between, terms},
+    held::{call_of, sent_between, tell_of_stray, terms},
     provider::Inquiry,
     system::{DriveContext, Route},
 };
@@ -38,12 +38,7 @@ async fn give_back(context: &DriveContext, route: &Route, standing: &Standing, r
         // Another stray of the same operation is another thing to give back.
         key: format!("{}_stray_{reference}", operation.route.key),
         api_version: operation.route.api_version.clone(),
-        expected: Expected {
-            operation_id: operation.id,
-            payment_id: operation.payment_id,
-            money: standing.payment.money,
-            capture: standing.payment.capture,
-        },
+        expected: Expected::of(standing, standing.payment.money),
         request_id: operation.request_id,
     };
     let reversed_as = match route.actor.reverse(stray).await {
@@ -93,8 +88,7 @@ async fn look_again(context: &DriveContext, route: &Route, standing: &Standing) 
         }
     };
     match context.change(operation, change).await {
-        // Tells of the stray charge, if it is one.
-        Ok(standing) => drop(concluded(standing)),
+        Ok(standing) => tell_of_stray(&standing.operation),
         Err(error) => warn!(operation = %operation.id, %error, "a second look is repeated later"),
     }
 }

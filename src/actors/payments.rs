@@ -15,14 +15,14 @@ use tracing::warn;
 
 use super::{
     Providers, Supervised,
-    drive::{Conclusion, Progress},
+    drive::{Conclusion, Progress, Seen},
     front_door::FrontDoor,
     key::{Join, Joined},
     key_router::KeyRouter,
     order::{Order, Patience, Refusal, Reply},
     system::DriveContext,
 };
-use crate::payment::{PaymentView, Resource, Scope, Standing};
+use crate::payment::{OperationState, PaymentView, Resource, Scope, Standing};
 
 /// The payments of this process. Cheap to clone.
 #[derive(Clone)]
@@ -72,6 +72,7 @@ impl Payments {
             };
         }
         let seat = Arc::new(self.front_door.admit(&order.scope)?);
+        let scope = order.scope.clone();
         let (now, deadline) = (Instant::now(), order.deadline);
         let until = patience.until(now, deadline);
         let (reply, joined) = oneshot::channel();
@@ -82,7 +83,12 @@ impl Payments {
             reply,
         };
         let answered = match self.join(join, joined, deadline).await {
-            Ok(joined) => joined.wait(until, deadline).await,
+            Ok(joined) => match joined.wait(until, deadline).await {
+                Ok(Heard::Of(seen)) if seen.since < now => self.look(&scope, deadline).await,
+                Ok(Heard::Of(seen)) => Ok(shown(&seen.standing)),
+                Ok(Heard::Settled(reply)) => Ok(reply),
+                Err(refusal) => Err(refusal),
+            },
             Err(refusal) => Err(refusal),
         };
         if matches!(answered, Err(Refusal::Overloaded)) {
@@ -90,6 +96,23 @@ impl Payments {
         }
         drop(seat);
         answered
+    }
+
+    /// How the operation stands now. Who joined a drive under way must not be told how it stood before he
+    /// came: another server may have settled it meanwhile, and he may know.
+    async fn look(&self, scope: &Scope, deadline: Instant) -> Result<Reply, Refusal> {
+        let store = &self.context.store;
+        let reading = store.operation(scope.merchant_id, scope.mode, &scope.key);
+        let Ok(Ok(Some(mut standing))) = timeout_at(deadline + GRACE, reading).await else {
+            return Err(unknown("the store did not tell how it stands now"));
+        };
+        Ok(match standing.operation.answer.take() {
+            Some(answer) => Reply::Settled {
+                answer,
+                replayed: true,
+            },
+            None => shown(&standing),
+        })
     }
 
     /// The seconds over which to spread the clients that are told to come again, by the load.
@@ -154,8 +177,15 @@ fn begin_by(now: Instant, until: Instant, deadline: Instant) -> Instant {
 /// How much longer than an operation's deadline a client waits to hear that it was reached.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What a drive tells those who wait for it.
+enum Heard {
+    Settled(Reply),
+    /// It is not settled as far as that was seen.
+    Of(Box<Seen>),
+}
+
 impl Joined {
-    async fn wait(mut self, until: Instant, deadline: Instant) -> Result<Reply, Refusal> {
+    async fn wait(mut self, until: Instant, deadline: Instant) -> Result<Heard, Refusal> {
         let started = self.started;
         match timeout_at(until, done(&mut self.progress)).await {
             Ok(Some(conclusion)) => concluded(&conclusion, started),
@@ -169,7 +199,7 @@ impl Joined {
                     .await
                     .map(|now| now.map(|now| now.clone()))
                 {
-                    Ok(Ok(Progress::Recorded(standing))) => Ok(processing(&standing)),
+                    Ok(Ok(Progress::Recorded(seen))) => Ok(Heard::Of(Box::new(Seen::clone(&seen)))),
                     Ok(Ok(Progress::Done(conclusion))) => concluded(&conclusion, started),
                     Ok(Ok(Progress::Starting) | Err(_)) => Err(unknown("its drive was lost")),
                     Err(_elapsed) => Err(unknown("the store did not answer before the deadline")),
@@ -191,16 +221,13 @@ async fn done(progress: &mut watch::Receiver<Progress>) -> Option<Arc<Conclusion
     }
 }
 
-fn concluded(conclusion: &Conclusion, started: bool) -> Result<Reply, Refusal> {
+fn concluded(conclusion: &Conclusion, started: bool) -> Result<Heard, Refusal> {
     match conclusion {
-        Conclusion::Settled { answer, driven } => Ok(Reply::Settled {
+        Conclusion::Settled { answer, driven } => Ok(Heard::Settled(Reply::Settled {
             answer: answer.clone(),
             replayed: !(started && *driven),
-        }),
-        Conclusion::Released(standing) => {
-            Ok(Reply::Pending(Box::new(PaymentView::of(&standing.payment))))
-        }
-        Conclusion::InDoubt(standing) => Ok(processing(standing)),
+        })),
+        Conclusion::Released(seen) | Conclusion::InDoubt(seen) => Ok(Heard::Of(seen.clone())),
         Conclusion::Refused(refusal) => Err(refusal.clone()),
     }
 }
@@ -211,7 +238,11 @@ fn unknown(reason: &'static str) -> Refusal {
     Refusal::OutcomeUnknown
 }
 
-fn processing(standing: &Standing) -> Reply {
+/// An operation that is not settled.
+fn shown(standing: &Standing) -> Reply {
+    if standing.operation.state == OperationState::Released {
+        return Reply::Pending(Box::new(PaymentView::of(&standing.payment)));
+    }
     let resource = Resource::of(&standing.operation, &standing.payment);
     Reply::Processing(Box::new(resource))
 }

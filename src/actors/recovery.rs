@@ -248,7 +248,7 @@ async fn settle(context: &DriveContext, standing: Standing, asked: Moment) {
             };
             context.lookups.put(scope, settled);
         }
-        Conclusion::InDoubt(standing) => warn_of_age(context, &standing),
+        Conclusion::InDoubt(seen) => warn_of_age(context, &seen.standing),
         Conclusion::Released(_) | Conclusion::Refused(_) => {}
     }
 }

@@ -198,9 +198,9 @@ impl Resolving<'_> {
     }
 
     async fn failed(self) -> Result<Payment, ResolveRefusal> {
-        let found = match self.held.operation.provider_reference.clone() {
+        let found = match self.held.operation.own_object() {
             Some(reference) => {
-                let outcome = self.route.actor.inspect(self.inquiry(), &reference).await;
+                let outcome = self.route.actor.inspect(self.inquiry(), reference).await;
                 match outcome {
                     Outcome::NotSent(_) => Found::Unanswered(outcome),
                     _ => Found::There(outcome),

@@ -25,6 +25,11 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// Whether it makes a thing of its own at the provider.
+    pub fn makes_an_object(self) -> bool {
+        matches!(self, Self::Create | Self::Refund)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -223,6 +228,14 @@ impl Operation {
     /// The id that a refund has as a thing of its own.
     pub fn refund_id(&self) -> RefundId {
         RefundId::from_uuid(self.id.as_uuid())
+    }
+
+    /// The provider's id of what it made, if it makes a thing of its own: how that stands is how it
+    /// ended. A capture or cancel changes the payment's object, which is there before.
+    pub fn own_object(&self) -> Option<&str> {
+        self.provider_reference
+            .as_deref()
+            .filter(|_| self.kind.makes_an_object())
     }
 
     /// Whether a charge of it waits to be given back.

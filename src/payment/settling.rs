@@ -40,17 +40,20 @@ pub enum Absence {
 }
 
 /// Reasons that say that something was made under the key that is not what was asked for.
-const OPERATOR_ONLY: [&str; 2] = ["key_mismatch", "mismatch"];
+const OPERATOR_ONLY: [&str; 2] = [KEY_MISMATCH, "mismatch"];
+const KEY_MISMATCH: &str = "key_mismatch";
 
 /// Decides the next step at `now`, the store's clock.
 pub fn next_step(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Step {
-    if let Some(reference) = &operation.provider_reference {
-        let reference = reference.clone();
+    if let Some(reference) = operation.own_object() {
+        let reference = reference.to_owned();
         return Step::Inspect { reference };
     }
     let until = send_until(operation, terms);
-    // A clock that was set back would make the provider's memory longer than it is.
-    if operation.resends_barred || now < operation.first_sent_at || now >= until {
+    // A clock that was set back makes the provider's memory longer than it is: by no more than half of
+    // what is left of it, or nothing is sent.
+    let is_set_back = now.plus(margin(terms) / 2) < operation.first_sent_at;
+    if operation.resends_barred || is_set_back || now >= until {
         return Step::LookUp;
     }
     Step::Send { until }
@@ -59,9 +62,23 @@ pub fn next_step(operation: &Operation, terms: ProviderTerms, now: Timestamp) ->
 /// Until when a byte may be sent under the operation's key: an hour before the provider may forget it, or a
 /// quarter of a retention too short for that.
 pub fn send_until(operation: &Operation, terms: ProviderTerms) -> Timestamp {
-    let margin = Duration::from_secs(3_600).min(terms.key_retention / 4);
     let forgets = operation.first_sent_at.plus(terms.key_retention);
-    forgets.minus(margin)
+    forgets.minus(margin(terms))
+}
+
+fn margin(terms: ProviderTerms) -> Duration {
+    Duration::from_secs(3_600).min(terms.key_retention / 4)
+}
+
+/// From when on the provider can have made it. What was put in doubt by a restore may have been sent ever
+/// since the operation was made; and a key that the provider knows with another request was used as long
+/// ago as it remembers one, which may be longer than it promises.
+pub fn made_from(operation: &Operation, terms: ProviderTerms) -> Timestamp {
+    let first = operation.first_sent_at.min(operation.created_at);
+    match operation.in_doubt_reason.as_deref() {
+        Some(KEY_MISMATCH) => first.minus(2 * terms.key_retention),
+        _ => first,
+    }
 }
 
 /// Until when the provider can have made what was sent, as seen at `now`, from when on nothing is sent:

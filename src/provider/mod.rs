@@ -19,8 +19,8 @@ pub use record::{
 };
 
 use crate::payment::{
-    Capture, Fingerprint, IdempotencyKey, Mode, Money, OperationId, OperationKind, Payment,
-    PaymentId, RequestId, Standing, Timestamp,
+    Capture, Fingerprint, IdempotencyKey, MerchantId, Mode, Money, OperationId, OperationKind,
+    Payment, PaymentId, RequestId, Standing, Timestamp,
 };
 
 /// What never changes about a provider while the program runs.
@@ -101,12 +101,7 @@ impl Call {
                 OperationKind::Create => None,
                 _ => payment.provider_reference.clone(),
             },
-            expected: Expected {
-                operation_id: operation.id,
-                payment_id: operation.payment_id,
-                money,
-                capture: payment.capture,
-            },
+            expected: Expected::of(standing, money),
             first_attempt: !operation.in_doubt,
             request_id,
         }
@@ -131,6 +126,40 @@ pub struct Expected {
     /// As in the operation's [`Draft`].
     pub money: Money,
     pub capture: Capture,
+    pub identity: Identity,
+}
+
+/// Who asked for what under which keys. What was made for it carries this, even if a row that was lost
+/// since had other ids: a key is one operation's for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub merchant_id: MerchantId,
+    pub mode: Mode,
+    /// The client's key of the payment.
+    pub payment_key: IdempotencyKey,
+    /// The client's key of the operation.
+    pub key: IdempotencyKey,
+    pub fingerprint: Fingerprint,
+}
+
+impl Expected {
+    /// What the operation of `standing` must show, which is about so much money.
+    pub fn of(standing: &Standing, money: Money) -> Self {
+        let (operation, payment) = (&standing.operation, &standing.payment);
+        Self {
+            operation_id: operation.id,
+            payment_id: operation.payment_id,
+            money,
+            capture: payment.capture,
+            identity: Identity {
+                merchant_id: operation.merchant_id,
+                mode: operation.mode,
+                payment_key: payment.idempotency_key.clone(),
+                key: operation.idempotency_key.clone(),
+                fingerprint: operation.fingerprint,
+            },
+        }
+    }
 }
 
 /// When an operation can have reached the provider.

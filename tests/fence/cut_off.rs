@@ -8,7 +8,7 @@ use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 use super::{epoch_under, history, sweeping_every, world};
 use crate::{
     downstream_fails::{charges_of, order, payment_under_at, until_definite},
-    harness::{Fate, Knobs, Proxy, World, eventually, proxy::Direction},
+    harness::{Fate, Knobs, Proxy, World, eventually, proxy::Direction, send},
 };
 
 /// A proxy in front of the database, and a node that gets there by way of it only.
@@ -148,4 +148,39 @@ async fn a_node_that_hears_nothing_of_its_database_answers_what_stands_when_it_d
         (charges_of(&world, "k"), world.sandbox.stats().executed),
         (1, 1)
     );
+}
+
+/// Its drive saw the operation open, and sees nothing any more; the other node has settled it meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_who_comes_after_the_answer_is_not_told_how_it_was_before() {
+    let world = world().await;
+    let proxy = Proxy::start(world.database.server().unwrap()).await;
+    let url = world.database.url_through(proxy.address());
+    let through = Knobs(vec![("ONCEPAY_DATABASE_URL", url)]);
+    let blind = world.another_node(through).await;
+    world.latency_ms(1_000.0).await;
+    let body = order("k");
+
+    let asked = world.pay("k", &body);
+    let meanwhile = async {
+        eventually("the intent is recorded", || async {
+            let drives = epoch_under(&world, "k").await == "1";
+            drives.then_some(())
+        })
+        .await;
+        // Its drive goes on to follow the other node's.
+        let request = world.paying_at(&blind, "k", &body);
+        let answer = send(request.header("prefer", "respond-async")).await;
+        assert_eq!(answer.expect(202).json()["status"], "processing");
+        proxy.stall(Direction::ToClient);
+    };
+    let (answer, ()) = join(asked, meanwhile).await;
+    answer.expect(201);
+
+    let joined = world.pay_at(&blind, "k", &body).await;
+    joined.expect_problem(503, "outcome_unknown");
+    proxy.forward().await;
+    let again = until_definite(async || Some(world.pay_at(&blind, "k", &body).await)).await;
+    assert!(again.expect(201).is_replayed());
+    assert_eq!(charges_of(&world, "k"), 1);
 }

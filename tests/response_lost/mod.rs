@@ -4,7 +4,8 @@ use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 use serde_json::json;
 
 use crate::downstream_fails::{
-    charges_of, forgetful_world, order, payment_under, quick_world, settled_by_itself,
+    charges_of, follow_up, forgetful_world, held, order, payment_under, quick_world,
+    settled_by_itself, until_definite,
 };
 use crate::harness::{Backend, eventually, on_both_stores};
 
@@ -13,6 +14,7 @@ on_both_stores! {
     rule_5_a_stored_error_is_looked_up_and_not_sent_again
     rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier
     rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again
+    rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_for_ever
     rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined
 }
 
@@ -85,6 +87,34 @@ async fn rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent
         sent,
         "no blind re-send"
     );
+}
+
+/// The hold is there before, so that it shows nothing of the operation until that is carried out.
+async fn rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_for_ever(
+    backend: Backend,
+) {
+    let world = forgetful_world(backend).await;
+    for what in ["cancel", "capture"] {
+        let paid = world.pay(what, &held(what)).await.expect(201).json();
+        let id = paid["id"].as_str().unwrap();
+        let class = [CallClass::Cancel, CallClass::Capture];
+        let stored = FaultRule::new(FaultKind::ErrorStored).on(&class);
+        let dark = FaultRule::new(FaultKind::ErrorBefore).on(&[CallClass::Lookup]);
+        world.inject(FaultPlan::rules([stored, dark])).await;
+        let key = format!("{what}-it");
+        follow_up(&world, id, what, &key).await.expect(202);
+        eventually("a look has failed", || async {
+            (world.sandbox.faults_fired()[1] > 0).then_some(())
+        })
+        .await;
+        world.sandbox.clear_faults().await;
+        let answer = until_definite(async || Some(follow_up(&world, id, what, &key).await)).await;
+        answer.expect(402);
+        assert_eq!(payment_under(&world, what).await["status"], "authorized");
+        // The way is free again.
+        let again = format!("{what}-again");
+        follow_up(&world, id, what, &again).await.expect(200);
+    }
 }
 
 async fn rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined(backend: Backend) {

@@ -7,7 +7,7 @@ use oncepay::{
     payment::{Approval, ApprovedAs, Decline, Payment},
     provider::{
         Call, Draft, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome, Provider,
-        ProviderProfile, Search, Stray,
+        ProviderProfile, Search, SentBetween, Stray,
     },
 };
 

@@ -93,6 +93,13 @@ impl Bed {
                 payment_id: self.payment.id,
                 money,
                 capture: self.payment.capture,
+                identity: Identity {
+                    merchant_id: self.payment.merchant_id,
+                    mode: self.payment.mode,
+                    payment_key: self.payment.idempotency_key.clone(),
+                    key: self.payment.idempotency_key.clone(),
+                    fingerprint: FINGERPRINT,
+                },
             },
             first_attempt: true,
             request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

@@ -16,7 +16,7 @@ use oncepay::{
         Origin, Payment, Timestamp,
     },
     provider::{
-        Call, Draft, Expected, InDoubtReason, NotSentReason, Outcome, Provider,
+        Call, Draft, Expected, Identity, InDoubtReason, NotSentReason, Outcome, Provider,
         stripe::{StripeProvider, StripeSettings},
     },
 };
@@ -88,6 +88,13 @@ pub(crate) fn call(provider: &StripeProvider) -> Call {
             payment_id: payment.id,
             money,
             capture: Capture::Automatic,
+            identity: Identity {
+                merchant_id: payment.merchant_id,
+                mode: payment.mode,
+                payment_key: payment.idempotency_key.clone(),
+                key: payment.idempotency_key.clone(),
+                fingerprint: FINGERPRINT,
+            },
         },
         first_attempt: true,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

@@ -165,14 +165,16 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// A later doubt does not forget the object that an earlier one knew.
+    /// A later doubt does not forget the object that an earlier one knew. What is done to an object that
+    /// was there before is sent again, whatever that object shows meanwhile.
     fn with_reference(&self, doubt: InDoubt) -> InDoubt {
         let known = self
             .doubt
             .as_ref()
             .and_then(|earlier| earlier.reference.clone());
+        let reference = doubt.reference.or(known);
         InDoubt {
-            reference: doubt.reference.or(known),
+            reference: reference.filter(|_| self.job.call.kind.makes_an_object()),
             ..doubt
         }
     }

@@ -11,10 +11,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::*;
 use crate::{
     actors::{GiveUp, supervise},
-    payment::{Approval, ApprovedAs, Capture, Id, Money, OperationKind, Payment},
+    payment::{
+        Approval, ApprovedAs, Capture, Fingerprint, Id, IdempotencyKey, Mode, Money, OperationKind,
+        Payment,
+    },
     provider::{
-        Draft, Expected, Found, InDoubt, InDoubtReason, NotSent, NotSentReason, ProviderProfile,
-        Search, Stray,
+        Draft, Expected, Found, Identity, InDoubt, InDoubtReason, NotSent, NotSentReason,
+        ProviderProfile, Search, Stray,
     },
     resilience::{BreakerSettings, BreakerState, BudgetSettings, LimiterSettings},
 };
@@ -149,6 +152,16 @@ impl Bench {
                     payment_id: Id::from_uuid(uuid::Uuid::from_u128(1)),
                     money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
                     capture: Capture::Automatic,
+                    identity: Identity {
+                        merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
+                        mode: Mode::Test,
+                        payment_key: IdempotencyKey::new("order-17").unwrap(),
+                        key: IdempotencyKey::new("order-17").unwrap(),
+                        fingerprint: Fingerprint {
+                            version: 1,
+                            digest: [0xa7; 32],
+                        },
+                    },
                 },
                 first_attempt: !in_doubt,
                 request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

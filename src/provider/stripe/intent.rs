@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     currency,
     error::ErrorObject,
+    marks::Marks,
     request::{OPERATION_METADATA, PAYMENT_METADATA, Sent},
     text,
     verdicts::{approved, decline, in_doubt, in_doubt_about},
@@ -24,6 +25,7 @@ use crate::{
 const AUTHENTICATION_REQUIRED: &str = "authentication_required";
 /// Why this adapter cancels an intent, in Stripe's words; nobody else is likely to say so.
 pub(super) const CANCELLATION_REASON: &str = "abandoned";
+const MANUAL: &str = "manual";
 const REFERENCE_LEN_MAX: usize = 255;
 
 /// The part of a payment intent that we read. Stripe embeds it in errors as well.
@@ -38,6 +40,7 @@ pub(super) struct PaymentIntent {
     pub(super) metadata: Option<BTreeMap<String, String>>,
     last_payment_error: Option<ErrorObject>,
     cancellation_reason: Option<String>,
+    capture_method: Option<String>,
 }
 
 /// Whether `text` may stand in a URL's path as the id of an object.
@@ -51,10 +54,23 @@ impl PaymentIntent {
         self.id.as_deref().filter(|id| is_reference(id))
     }
 
+    fn marks(&self) -> Option<Marks<'_>> {
+        self.metadata.as_ref().map(Marks)
+    }
+
+    /// Whether a create made it, be it by a row that was lost since.
     pub(super) fn is_of_operation(&self, call: &Call) -> bool {
-        let operation_id = call.expected.operation_id.to_string();
-        let metadata = self.metadata.as_ref();
-        metadata.and_then(|it| it.get(OPERATION_METADATA)) == Some(&operation_id)
+        let (expected, identity) = (&call.expected, &call.expected.identity);
+        self.marks().is_some_and(|marks| {
+            marks.parsed(OPERATION_METADATA) == Some(expected.operation_id)
+                || (marks.are_of_key(identity) && marks.are_of_operation(expected))
+        })
+    }
+
+    /// Whether it is the create's, or another request's under the same key.
+    pub(super) fn concerns(&self, call: &Call) -> bool {
+        let identity = &call.expected.identity;
+        self.is_of_operation(call) || self.marks().is_some_and(|marks| marks.are_of_key(identity))
     }
 
     /// Whether it is the very payment that was asked for.
@@ -75,11 +91,13 @@ impl PaymentIntent {
 
     /// Whether it is the intent of the payment, whatever became of it.
     pub(super) fn is_of_payment(&self, expected: &Expected) -> bool {
-        let payment_id = expected.payment_id.to_string();
-        let metadata = self.metadata.as_ref();
+        let is_its = |marks: Marks<'_>| {
+            marks.parsed(PAYMENT_METADATA) == Some(expected.payment_id)
+                || marks.are_of_key(&expected.identity)
+        };
         self.object.as_deref() == Some("payment_intent")
             && self.currency.as_deref() == Some(&*currency::currency_text(expected.money))
-            && metadata.and_then(|it| it.get(PAYMENT_METADATA)) == Some(&payment_id)
+            && self.marks().is_some_and(is_its)
     }
 
     /// Whether nothing was captured of it yet, and may be.
@@ -161,6 +179,10 @@ impl PaymentIntent {
                 approved(ApprovedAs::Captured, reference)
             }
             ("requires_capture", Capture::Manual) => approved(ApprovedAs::Authorized, reference),
+            // It was held, as was asked for, and somebody has captured it since.
+            ("succeeded", Capture::Manual) if self.capture_method.as_deref() == Some(MANUAL) => {
+                approved(ApprovedAs::Authorized, reference)
+            }
             ("succeeded" | "requires_capture", capture) => {
                 let detail = format!("an intent that is {status} and was sent with {capture}");
                 in_doubt_about(InDoubtReason::Mismatch, &detail, reference)

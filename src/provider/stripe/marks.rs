@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     payment::{Fingerprint, IdempotencyKey, OperationId, Payment},
-    provider::{Draft, KeptRequest, MadeBy, RecordOrigin},
+    provider::{Draft, Expected, Identity, KeptRequest, MadeBy, RecordOrigin},
 };
 
 /// The metadata that ties Stripe's object to our operation.
@@ -110,6 +110,23 @@ impl Marks<'_> {
     /// The operation that made the object.
     pub(super) fn made_by(&self) -> Option<MadeBy> {
         self.operation([OPERATION_METADATA, KEY, FINGERPRINT])
+    }
+
+    /// Whether the payment intent was made under the payment's key, by whatever request.
+    pub(super) fn are_of_key(&self, identity: &Identity) -> bool {
+        self.parsed(MERCHANT) == Some(identity.merchant_id)
+            && self.parsed(MODE) == Some(identity.mode)
+            && (self.0.get(KEY)).is_some_and(|key| key == identity.payment_key.as_str())
+    }
+
+    /// Whether the object is the operation's: of its row, or of one that was lost and had the same
+    /// request under the same key.
+    pub(super) fn are_of_operation(&self, expected: &Expected) -> bool {
+        let identity = &expected.identity;
+        self.parsed(OPERATION_METADATA) == Some(expected.operation_id)
+            || self.made_by().is_some_and(|made| {
+                made.idempotency_key == identity.key && made.fingerprint == identity.fingerprint
+            })
     }
 
     /// The operation that captured the intent.

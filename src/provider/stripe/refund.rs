@@ -11,7 +11,7 @@ use super::{
     currency,
     intent::is_reference,
     marks::Marks,
-    request::{OPERATION_METADATA, PAYMENT_METADATA},
+    request::PAYMENT_METADATA,
     text,
     verdicts::{approved, decline, in_doubt, in_doubt_about},
 };
@@ -55,10 +55,10 @@ impl Refund {
         })
     }
 
+    /// Whether the operation made it, be it by a row that was lost since.
     pub(super) fn is_of_operation(&self, call: &Call) -> bool {
-        let operation_id = call.expected.operation_id.to_string();
-        let metadata = self.metadata.as_ref();
-        metadata.and_then(|it| it.get(OPERATION_METADATA)) == Some(&operation_id)
+        let marks = self.metadata.as_ref().map(Marks);
+        marks.is_some_and(|marks| marks.are_of_operation(&call.expected))
     }
 
     fn is_of(&self, call: &Call) -> bool {

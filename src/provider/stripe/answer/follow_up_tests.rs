@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    payment::{Capture, Id, Money},
-    provider::Expected,
+    payment::{Capture, Fingerprint, Id, IdempotencyKey, Mode, Money},
+    provider::{Expected, Identity},
 };
 
 const KINDS: [OperationKind; 3] = [
@@ -26,6 +26,16 @@ fn call(kind: OperationKind, first_attempt: bool) -> Call {
             payment_id: Id::from_uuid(uuid::Uuid::from_u128(1)),
             money: Money::new(1_100, "EUR".parse().unwrap()).unwrap(),
             capture: Capture::Manual,
+            identity: Identity {
+                merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
+                mode: Mode::Test,
+                payment_key: IdempotencyKey::new("order-17").unwrap(),
+                key: IdempotencyKey::new("refund-1").unwrap(),
+                fingerprint: Fingerprint {
+                    version: 1,
+                    digest: [0xa7; 32],
+                },
+            },
         },
         first_attempt,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    payment::{Approval, ApprovedAs, Capture, Decline, Id, Money, OperationKind},
-    provider::Expected,
+    payment::{
+        Approval, ApprovedAs, Capture, Decline, Fingerprint, Id, IdempotencyKey, Mode, Money,
+        OperationKind,
+    },
+    provider::{Expected, Identity},
 };
 
 fn of_charge(answer: &Answer, call: &Call) -> Outcome {
@@ -34,6 +37,16 @@ fn call(capture: Capture, first_attempt: bool) -> Call {
             payment_id: Id::from_uuid(uuid::Uuid::from_u128(1)),
             money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
             capture,
+            identity: Identity {
+                merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
+                mode: Mode::Test,
+                payment_key: IdempotencyKey::new("order-17").unwrap(),
+                key: IdempotencyKey::new("order-17").unwrap(),
+                fingerprint: Fingerprint {
+                    version: 1,
+                    digest: [0xa7; 32],
+                },
+            },
         },
         first_attempt,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),

@@ -51,6 +51,46 @@ fn rule_9_a_look_up_that_finds_nothing_is_no_verdict() {
     }
 }
 
+/// Its row was lost, and the one that stands has other ids.
+#[test]
+fn rule_6_what_was_made_for_the_same_request_under_the_same_key_is_ours() {
+    let marks = |key: &str, fingerprint: &str| {
+        json!({"metadata": {
+            "oncepay_operation": "opn_00000000000000000000000009",
+            "oncepay_payment": "pay_00000000000000000000000009",
+            "oncepay_merchant": "mer_00000000000000000000000002",
+            "oncepay_mode": "test",
+            "oncepay_key": key,
+            "oncepay_fingerprint": fingerprint,
+        }})
+    };
+    let (same, other) = (
+        format!("1:{}", "a7".repeat(32)),
+        format!("1:{}", "a8".repeat(32)),
+    );
+    for (marks, expected) in [
+        (marks("order-17", &same), "approved Captured pi_1"),
+        (marks("order-17", &other), "in_doubt mismatch pi_1"),
+        (marks("order-18", &same), "in_doubt mismatch pi_1"),
+    ] {
+        let shown = answer(200, &intent_but("succeeded", marks.clone()));
+        let outcome = of_lookup(&shown, &call(Capture::Automatic, true), "pi_1");
+        assert_eq!(line(&outcome), expected, "{marks}");
+    }
+}
+
+#[test]
+fn rule_3_a_hold_that_somebody_has_captured_was_authorized() {
+    for (method, expected) in [
+        ("manual", "approved Authorized pi_1"),
+        ("automatic", "in_doubt mismatch pi_1"),
+    ] {
+        let shown = intent_but("succeeded", json!({"capture_method": method}));
+        let outcome = of_lookup(&answer(200, &shown), &call(Capture::Manual, true), "pi_1");
+        assert_eq!(line(&outcome), expected, "{method}");
+    }
+}
+
 #[test]
 fn rule_3_only_our_own_intent_that_waits_for_the_customer_may_be_canceled() {
     let waits = |answer: &Answer| awaits_customer(answer, &call(Capture::Automatic, true), "pi_1");
