@@ -36,12 +36,18 @@ async fn go_back_before_follow_ups(at: &Fixture) {
         StoreUrl::Sqlite { .. } => "sqlite",
     };
     let root = env!("CARGO_MANIFEST_DIR");
-    let file = format!("{root}/migrations/{dialect}/2026-11-25-190000_follow_ups/down.sql");
-    let down = fs::read_to_string(file).unwrap();
-    let forget = "delete from __diesel_schema_migrations where version = '20261125190000'";
-    for statement in down.split(';').chain([forget]) {
-        if !statement.trim().is_empty() {
-            at.sql(statement).await.unwrap();
+    // Their tables and columns, and what stands on these.
+    for (name, version) in [
+        ("2026-11-26-090000_second_look", "20261126090000"),
+        ("2026-11-25-190000_follow_ups", "20261125190000"),
+    ] {
+        let file = format!("{root}/migrations/{dialect}/{name}/down.sql");
+        let down = fs::read_to_string(file).unwrap();
+        let forget = format!("delete from __diesel_schema_migrations where version = '{version}'");
+        for statement in down.split(';').chain([forget.as_str()]) {
+            if !statement.trim().is_empty() {
+                at.sql(statement).await.unwrap();
+            }
         }
     }
     for column in NEW {
@@ -59,7 +65,7 @@ async fn payments_of_the_schema_before_follow_ups_are_carried_on(mut at: Fixture
     let run = migrate(&at.url).await.unwrap();
     at.store = open_store(&at.url).await;
 
-    assert_eq!(run.len(), 1, "{run:?}");
+    assert_eq!(run.len(), 2, "{run:?}");
     let read = async |key_of: &Standing| {
         let found = at.store.operation_by_id(key_of.operation.id).await;
         found.unwrap().unwrap()

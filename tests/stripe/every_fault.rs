@@ -75,10 +75,15 @@ impl Bed {
         };
         let money = Money::new(minor, "EUR".parse().unwrap()).unwrap();
         let operation_id = Id::from_uuid(uuid::Uuid::from_u128(operation));
+        let key = IdempotencyKey::new(&format!("order-{operation}")).unwrap();
+        let mut payment = self.payment.clone();
+        if kind == OperationKind::Create {
+            payment.idempotency_key = key.clone();
+        }
         let draft = Draft {
             operation_id,
             kind,
-            idempotency_key: &self.payment.idempotency_key,
+            idempotency_key: &key,
             fingerprint: FINGERPRINT,
             money,
         };
@@ -87,7 +92,7 @@ impl Bed {
             target: self.payment.provider_reference.clone(),
             key: format!("oncepay_{operation}"),
             api_version: "2024-06-20".into(),
-            request: self.provider.prepare(&self.payment, draft),
+            request: self.provider.prepare(&payment, draft),
             expected: Expected {
                 operation_id,
                 payment_id: self.payment.id,
@@ -96,8 +101,8 @@ impl Bed {
                 identity: Identity {
                     merchant_id: self.payment.merchant_id,
                     mode: self.payment.mode,
-                    payment_key: self.payment.idempotency_key.clone(),
-                    key: self.payment.idempotency_key.clone(),
+                    payment_key: payment.idempotency_key,
+                    key,
                     fingerprint: FINGERPRINT,
                 },
             },
