@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -74,7 +74,12 @@ impl RedisServer {
     /// A client of the test's own.
     pub(crate) async fn client(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        // A machine that has much else to do makes no error of a slow answer.
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(START_MAX))
+            .set_response_timeout(Some(START_MAX));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        connection.await.unwrap()
     }
 
     /// Forgets everything.
