@@ -25,8 +25,9 @@ const RESTART: Backoff = Backoff {
     cap: Duration::from_secs(5),
 };
 
-/// Told when an actor was restarted, and when its supervisor gave up.
+/// Told of an actor before its first start, when it was restarted, and when its supervisor gave up.
 pub trait GiveUp: Send + Sync + 'static {
+    fn supervised(&self, _actor: &'static str) {}
     fn restarted(&self, actor: &'static str);
     fn gave_up(&self, actor: &'static str);
 }
@@ -68,6 +69,7 @@ pub async fn supervise<A>(
 where
     A: Actor<Context = Context<A>> + Send,
 {
+    watcher.supervised(name);
     let (started, first) = oneshot::channel();
     arbiter.spawn(async move {
         let (addr, mut ended) = start(factory());

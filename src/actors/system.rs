@@ -224,6 +224,7 @@ impl ActorSystem {
         let for_providers = arbiters.next();
         for provider in dependencies.providers {
             let name = provider.profile().name.clone();
+            metrics.provider.configured(&name);
             let shared = Arc::new(ProviderShared {
                 provider: Arc::clone(&provider),
                 environment: environment.clone(),

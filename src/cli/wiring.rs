@@ -350,6 +350,10 @@ struct Watcher {
 }
 
 impl GiveUp for Watcher {
+    fn supervised(&self, actor: &'static str) {
+        self.metrics.actors.supervised(actor);
+    }
+
     fn restarted(&self, actor: &'static str) {
         self.metrics.actors.restarted(actor);
     }

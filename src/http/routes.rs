@@ -128,6 +128,14 @@ pub(super) fn configure(service: &mut ServiceConfig) {
     service.default_service(web::to(problem::not_found));
 }
 
+/// Every path and method that is served.
+pub(super) fn served() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PATHS.iter().flat_map(|path| {
+        let methods = path.allow.split(", ");
+        methods.map(|method| (path.pattern, method))
+    })
+}
+
 /// The name of a matched path in logs and metrics, so that no path of a client's becomes a label.
 pub(super) fn name(matched: Option<&str>) -> &'static str {
     PATHS

@@ -185,6 +185,9 @@ pub fn start(listener: TcpListener, with: HttpDependencies) -> io::Result<HttpSe
     let address = listener.local_addr()?;
     let stopping = CancellationToken::new();
     let settings = with.settings;
+    for (route, method) in routes::served() {
+        with.metrics.http.serves(route, method);
+    }
     let state = Data::new(HttpState {
         payments: with.payments,
         api_keys: ApiKeys::new(Arc::clone(&with.store)),

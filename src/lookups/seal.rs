@@ -51,6 +51,16 @@ pub enum Refused {
 }
 
 impl Refused {
+    pub const ALL: [Self; 7] = [
+        Self::TooLong,
+        Self::WrongType,
+        Self::Version,
+        Self::Truncated,
+        Self::Stale,
+        Self::Forged,
+        Self::Unreadable,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",

@@ -79,6 +79,15 @@ pub enum InDoubtReason {
 }
 
 impl NotSentReason {
+    pub const ALL: [Self; 6] = [
+        Self::ConnectFailed,
+        Self::RateLimited,
+        Self::Unauthorized,
+        Self::Withheld,
+        Self::BreakerOpen,
+        Self::NoRoom,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectFailed => "connect_failed",
@@ -92,6 +101,19 @@ impl NotSentReason {
 }
 
 impl InDoubtReason {
+    pub const ALL: [Self; 10] = [
+        Self::Timeout,
+        Self::ConnectionLost,
+        Self::ServerError,
+        Self::StoredServerError,
+        Self::KeyInUse,
+        Self::KeyMismatch,
+        Self::Unfinished,
+        Self::Unreadable,
+        Self::Mismatch,
+        Self::CallLost,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -130,5 +152,24 @@ impl Outcome {
             Self::NotSent(_) => "not_sent",
             Self::InDoubt(_) => "in_doubt",
         }
+    }
+
+    /// Why, as a metric's label; empty for a definite answer, which has no reason of ours.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Approved(_) | Self::Declined(_) => "",
+            Self::NotSent(not_sent) => not_sent.reason.as_str(),
+            Self::InDoubt(in_doubt) => in_doubt.reason.as_str(),
+        }
+    }
+
+    /// Every pair that [`Self::kind`] and [`Self::reason`] can make.
+    pub fn kinds_and_reasons() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let not_sent = NotSentReason::ALL.map(|reason| ("not_sent", reason.as_str()));
+        let in_doubt = InDoubtReason::ALL.map(|reason| ("in_doubt", reason.as_str()));
+        [("approved", ""), ("declined", "")]
+            .into_iter()
+            .chain(not_sent)
+            .chain(in_doubt)
     }
 }

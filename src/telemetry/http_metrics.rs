@@ -8,6 +8,19 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::payment::ProblemCode;
+
+/// What a request to move money may be answered with, beside a problem of some code.
+const ANSWERS: [&str; 7] = [
+    "created",
+    "captured",
+    "canceled",
+    "refunded",
+    "declined",
+    "processing",
+    "pending",
+];
+
 /// Requests and what they were answered.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -55,6 +68,10 @@ impl HttpMetrics {
             payment_answers: Family::default(),
             connections_cut: Family::default(),
         };
+        let problems = ProblemCode::ALL.iter().map(|code| code.as_str());
+        for code in ANSWERS.into_iter().chain(problems) {
+            drop(metrics.payment_answers.get_or_create(&CodeLabels { code }));
+        }
         registry.register(
             "http_requests",
             "HTTP requests answered",
@@ -68,7 +85,8 @@ impl HttpMetrics {
         );
         registry.register(
             "payment_answers",
-            "Answers to requests that move money: created, declined, processing, pending, or a code",
+            "Answers to requests that move money: created, captured, canceled, refunded, declined, \
+             processing, pending, or the code of a problem",
             metrics.payment_answers.clone(),
         );
         registry.register(
@@ -78,6 +96,14 @@ impl HttpMetrics {
             metrics.connections_cut.clone(),
         );
         metrics
+    }
+
+    /// Requests of `method` to `route` can come: their times are counted from 0 on.
+    pub fn serves(&self, route: &'static str, method: &'static str) {
+        drop(
+            self.duration
+                .get_or_create(&RequestLabels { route, method }),
+        );
     }
 
     /// A request was answered (`oncepay_http_requests_total`,
@@ -107,8 +133,8 @@ impl HttpMetrics {
             .inc();
     }
 
-    /// A request to move money was answered (`oncepay_payment_answers_total`): `created`, `declined`,
-    /// `processing`, `pending`, or with a problem of that code.
+    /// A request to move money was answered (`oncepay_payment_answers_total`): `created`, `captured`,
+    /// `canceled`, `refunded`, `declined`, `processing`, `pending`, or with a problem of that code.
     pub fn payment_answered(&self, code: &'static str) {
         self.payment_answers
             .get_or_create(&CodeLabels { code })

@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    lookups::{Found, LookupWatch, Put, Tier},
+    lookups::{Found, LookupWatch, Put, Refused, Tier},
     resilience::BreakerState,
 };
 
@@ -62,6 +62,9 @@ impl LookupMetrics {
             messages: Family::default(),
             listening: Gauge::default(),
         };
+        for reason in Refused::ALL {
+            metrics.refused(reason);
+        }
         registry.register(
             "lookups",
             "Look-ups of finished answers, by tier (memory, redis) and result: hit, miss, refused (not \
@@ -103,6 +106,12 @@ impl LookupMetrics {
         );
         metrics
     }
+
+    /// The count of a reason, made at 0 where there is none.
+    fn refused(&self, refused: Refused) -> Counter {
+        let reason = refused.as_str();
+        self.refused.get_or_create_owned(&ReasonLabels { reason })
+    }
 }
 
 impl LookupWatch for LookupMetrics {
@@ -113,8 +122,7 @@ impl LookupWatch for LookupMetrics {
         };
         self.lookups.get_or_create(&labels).inc();
         if let Found::Refused(refused) = found {
-            let reason = refused.as_str();
-            self.refused.get_or_create(&ReasonLabels { reason }).inc();
+            self.refused(refused).inc();
         }
         if tier == Tier::Redis && found != Found::Skipped {
             self.duration.observe(took.as_secs_f64());

@@ -14,6 +14,9 @@ use prometheus_client::{
 use super::{AdmissionMetrics, HttpMetrics, LookupMetrics, ProviderMetrics, StoreMetrics};
 
 /// Built once at start and passed down, never a global. A clone counts into the same.
+///
+/// What alerts watch stands at 0 before anything happens: to Prometheus, a series that begins with its
+/// first event has not risen.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub http: HttpMetrics,
@@ -140,6 +143,11 @@ impl ActorMetrics {
         self.in_doubt.get_or_create(&labels).set(count);
         let age = self.in_doubt_age.get_or_create(&labels);
         age.set(oldest_age.as_secs_f64());
+    }
+
+    /// An actor is kept alive from now on; it was not started anew yet.
+    pub fn supervised(&self, actor: &'static str) {
+        drop(self.restarts.get_or_create(&ActorLabels { actor }));
     }
 
     /// An actor was started anew (`oncepay_actor_restarts_total`).

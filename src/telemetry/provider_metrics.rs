@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::provider::Outcome;
+use crate::{provider::Outcome, resilience::BreakerState};
 
 /// Attempts at providers and what came of them. A provider's label is its configured name.
 #[derive(Clone, Debug)]
@@ -154,6 +154,31 @@ impl ProviderMetrics {
         );
     }
 
+    /// A provider is configured: whatever may be counted of it stands at 0.
+    pub fn configured(&self, provider: &str) {
+        for (kind, reason) in Outcome::kinds_and_reasons() {
+            let outcome = OutcomeLabels {
+                provider: provider.to_owned(),
+                kind,
+                reason,
+            };
+            drop(self.outcomes.get_or_create(&outcome));
+        }
+        let labels = labels(provider);
+        drop(self.duration.get_or_create(&labels));
+        drop(self.in_flight.get_or_create(&labels));
+        for from in BreakerState::ALL {
+            for to in BreakerState::ALL.into_iter().filter(|to| *to != from) {
+                let transition = TransitionLabels {
+                    provider: provider.to_owned(),
+                    from: from.as_str(),
+                    to: to.as_str(),
+                };
+                drop(self.breaker_transitions.get_or_create(&transition));
+            }
+        }
+    }
+
     /// The series of one provider's gate, all at 0.
     pub fn gate(&self, provider: &str) -> GateSeries {
         let labels = labels(provider);
@@ -179,15 +204,10 @@ impl ProviderMetrics {
     /// An attempt ended (`oncepay_provider_outcomes_total`,
     /// `oncepay_provider_attempt_duration_seconds`). A definite answer has no reason of ours.
     pub fn called(&self, provider: &str, outcome: &Outcome, took: Duration) {
-        let reason = match outcome {
-            Outcome::Approved(_) | Outcome::Declined(_) => "",
-            Outcome::NotSent(not_sent) => not_sent.reason.as_str(),
-            Outcome::InDoubt(in_doubt) => in_doubt.reason.as_str(),
-        };
         let outcome = OutcomeLabels {
             provider: provider.to_owned(),
             kind: outcome.kind(),
-            reason,
+            reason: outcome.reason(),
         };
         self.outcomes.get_or_create(&outcome).inc();
         self.duration

@@ -56,6 +56,12 @@ impl StoreMetrics {
             duration: Family::new_with_constructor(time_buckets),
             queue_wait: Family::new_with_constructor(time_buckets),
         };
+        for kind in [BatchKind::Begin, BatchKind::Change] {
+            let labels = kind.labels();
+            for histograms in [&metrics.rows, &metrics.duration, &metrics.queue_wait] {
+                drop(histograms.get_or_create(&labels));
+            }
+        }
         registry.register(
             "store_batch_rows",
             "Rows that one transaction wrote",

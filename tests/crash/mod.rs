@@ -7,7 +7,9 @@ mod ways;
 
 use crate::{
     downstream_fails::until_definite,
-    harness::{Backend, Fate, HeldBack, Knobs, Proxy, World, eventually, on_both_stores},
+    harness::{
+        Backend, Fate, HeldBack, Knobs, Proxy, World, eventually, on_both_stores, proxy::Direction,
+    },
 };
 use oncepay::sandbox::{FaultKind, FaultRule};
 use ways::{MADE_BEFORE, WAYS, Ways};
@@ -80,7 +82,8 @@ enum Point {
     Begun,
     /// The provider has done it, and does not answer.
     Acted,
-    /// The outcomes are committed, and nobody has heard of it.
+    /// The outcomes are committed, and no client has heard of it. Over PostgreSQL the server has not,
+    /// either; nothing can stand between it and SQLite.
     Completed,
     /// The answers are sent, and nobody has read them.
     Answered,
@@ -96,13 +99,19 @@ enum Retry {
 }
 
 async fn at(backend: Backend, point: Point, retry: Retry) {
-    let mut world = ways::world(backend).await;
+    let (attempt_timeout_ms, deadline_ms) = match point {
+        // Time to set the trap; nobody waits for the end of the lease that goes with it.
+        Point::Completed => (10_000, 20_000),
+        _ => (2_000, 5_000),
+    };
+    let mut world = ways::world(backend, attempt_timeout_ms, deadline_ms).await;
+    let to_provider = world.proxy_to_provider().await;
     let ways = Ways::made(&world).await;
     let elsewhere = match retry {
         Retry::Elsewhere => Some(world.another_node(Knobs::default()).await),
         Retry::Restarted => None,
     };
-    let held = Held::at(point, &mut world).await;
+    let held = Held::at(point, &mut world, &to_provider).await;
     let unread = held.reached(&world, &ways).await;
     let stats = world.sandbox.stats();
     if point == Point::BeforeBegin {
@@ -110,6 +119,9 @@ async fn at(backend: Backend, point: Point, retry: Retry) {
         assert_eq!(stats.distinct_keys, made_before, "asked without an intent");
     }
     world.kill_server();
+    if point == Point::Completed {
+        assert_eq!(ways::answers(&unread).await, 0, "somebody has heard of it");
+    }
     drop((unread, held));
     world.sandbox.clear_faults().await;
 
@@ -138,53 +150,65 @@ async fn at(backend: Backend, point: Point, retry: Retry) {
 }
 
 /// The server cannot go past its point until this is dropped.
-struct Held {
+struct Held<'a> {
     point: Point,
-    /// Between the server and its database, once an answer is to be swallowed.
-    proxy: Option<Proxy>,
+    to_provider: &'a Proxy,
+    /// Between the server and its database, once the answer of a commit is to be swallowed.
+    to_database: Option<Proxy>,
+    /// Between the clients and the server, where answers are not to arrive.
+    to_server: Option<Proxy>,
     _held_back: Option<HeldBack>,
 }
 
-impl Held {
-    async fn at(point: Point, world: &mut World) -> Self {
-        let mut held_back = None;
-        let mut proxy = None;
+impl<'a> Held<'a> {
+    async fn at(point: Point, world: &mut World, to_provider: &'a Proxy) -> Self {
+        let (mut held_back, mut to_database, mut to_server) = (None, None, None);
         match point {
             Point::BeforeBegin => held_back = Some(world.database.hold_writes_back().await),
             Point::Begun => world.inject(FaultRule::new(FaultKind::HangBefore)).await,
             Point::Acted => world.inject(FaultRule::new(FaultKind::HangAfter)).await,
             Point::Completed => {
-                world.latency_ms(1_000.0).await;
                 if let Some(database) = world.database.server() {
                     let between = Proxy::start(database).await;
                     let url = world.database.url_through(between.address());
                     world.server.kill();
                     let through = Knobs(vec![("ONCEPAY_DATABASE_URL", url)]);
                     world.server = world.another_node(through).await;
-                    proxy = Some(between);
+                    to_database = Some(between);
                 }
+                let between = Proxy::start(world.server.address()).await;
+                between.stall(Direction::ToClient);
+                to_server = Some(between);
+                to_provider.stall(Direction::ToClient);
             }
             Point::Answered => {}
         }
         Self {
             point,
-            proxy,
+            to_provider,
+            to_database,
+            to_server,
             _held_back: held_back,
         }
     }
 
     /// Asks for everything, and waits until all of it is at the point.
     async fn reached(&self, world: &World, ways: &Ways) -> Vec<tokio::net::TcpStream> {
-        let streams = ways.asked(world).await;
+        let to_server = self.to_server.as_ref().map(Proxy::address);
+        let address = to_server.unwrap_or_else(|| world.server.address());
+        let streams = ways.asked(address).await;
         let asked = (MADE_BEFORE + WAYS) as u64;
         let settled = MADE_BEFORE + WAYS;
-        if let Some(proxy) = &self.proxy {
-            // The intents are written by then; every later commit is an outcome's.
-            eventually("the provider is asked for all of it", || async {
-                (world.sandbox.stats().distinct_keys == asked).then_some(())
+        if self.point == Point::Completed {
+            eventually("the provider has done all of it", || async {
+                (world.sandbox.stats().executed == asked).then_some(())
             })
             .await;
-            proxy.trap("COMMIT", Fate::Silence, usize::MAX);
+            if let Some(proxy) = &self.to_database {
+                // The intents are written by then; every later commit is an outcome's.
+                proxy.trap("COMMIT", Fate::Silence, usize::MAX);
+            }
+            self.to_provider.forward().await;
         }
         eventually(&format!("all of it is at {:?}", self.point), || async {
             let stats = world.sandbox.stats();
@@ -193,7 +217,7 @@ impl Held {
                 Point::Begun => stats.distinct_keys == asked,
                 Point::Acted => stats.executed == asked,
                 Point::Completed => world.database.operations_that_are("settled").await == settled,
-                Point::Answered => ways::have_answers(&streams).await,
+                Point::Answered => ways::answers(&streams).await == WAYS,
             };
             is_there.then_some(())
         })

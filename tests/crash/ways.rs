@@ -1,6 +1,6 @@
 //! One operation of each kind, each about a payment of its own.
 
-use std::{future, task::Poll};
+use std::{future, net::SocketAddr, task::Poll};
 
 use oncepay::sandbox::{Charge, ChargeFilter};
 use reqwest::Method;
@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use crate::{
-    downstream_fails::{held, order, quick_recovery},
-    harness::{API_KEY, Answer, Backend, ProviderKnobs, ServerProcess, World, send},
+    downstream_fails::{held, order, with_times},
+    harness::{API_KEY, Answer, Backend, ServerProcess, World, send},
 };
 
 /// The operations that are asked for.
@@ -32,15 +32,10 @@ pub(super) struct Ways {
     pub(super) all: [Way; WAYS],
 }
 
-/// A world in which an attempt may take long enough to be caught, and a lease ends soon.
-pub(super) async fn world(backend: Backend) -> World {
-    let mut knobs = quick_recovery();
-    knobs.0.push(("ONCEPAY_LIMITS__LEASE_S", "15".into()));
-    let provider = ProviderKnobs {
-        attempt_timeout_ms: 2_000,
-        ..ProviderKnobs::named("main")
-    };
-    World::start_at(backend, knobs, vec![provider]).await
+/// A world in which an attempt may take so long, and an operation with all that comes before it.
+pub(super) async fn world(backend: Backend, attempt_timeout_ms: u32, deadline_ms: u32) -> World {
+    let (knobs, providers) = with_times(attempt_timeout_ms, deadline_ms);
+    World::start_at(backend, knobs, providers).await
 }
 
 impl Ways {
@@ -76,11 +71,11 @@ impl Ways {
         Self { all }
     }
 
-    /// Sends every request to the world's server, and reads no answer.
-    pub(super) async fn asked(&self, world: &World) -> Vec<TcpStream> {
+    /// Sends every request to `address`, and reads no answer.
+    pub(super) async fn asked(&self, address: SocketAddr) -> Vec<TcpStream> {
         let mut streams = Vec::new();
         for way in &self.all {
-            let mut stream = TcpStream::connect(world.server.address()).await.unwrap();
+            let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(way.bytes().as_bytes()).await.unwrap();
             streams.push(stream);
         }
@@ -156,9 +151,9 @@ pub(super) async fn is_waiting(world: &World) -> bool {
     metrics.lines().any(|one| one == line)
 }
 
-/// Whether something has come on each connection; nothing is read.
-pub(super) async fn have_answers(streams: &[TcpStream]) -> bool {
-    let mut all = true;
+/// On how many connections something has come; nothing is read.
+pub(super) async fn answers(streams: &[TcpStream]) -> usize {
+    let mut answers = 0;
     for stream in streams {
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
@@ -166,7 +161,7 @@ pub(super) async fn have_answers(streams: &[TcpStream]) -> bool {
             let peeked = stream.poll_peek(context, &mut byte);
             Poll::Ready(matches!(peeked, Poll::Ready(Ok(1..))))
         });
-        all &= peeked.await;
+        answers += usize::from(peeked.await);
     }
-    all
+    answers
 }

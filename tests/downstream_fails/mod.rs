@@ -33,6 +33,23 @@ pub(crate) fn quick_recovery() -> Knobs {
     ])
 }
 
+/// The settings of [`quick_recovery`] and of one provider whose attempts may take so long, each begun
+/// only if it could end before the deadline; with the shortest lease that goes with it, which by the
+/// bounds has room for both and 10 s.
+pub(crate) fn with_times(attempt_timeout_ms: u32, deadline_ms: u32) -> (Knobs, Vec<ProviderKnobs>) {
+    let lease_s = (deadline_ms + attempt_timeout_ms).div_ceil(1_000) + 10;
+    let mut knobs = quick_recovery();
+    knobs.0.extend([
+        ("ONCEPAY_LIMITS__DEADLINE_MS", deadline_ms.to_string()),
+        ("ONCEPAY_LIMITS__LEASE_S", lease_s.to_string()),
+    ]);
+    let provider = ProviderKnobs {
+        attempt_timeout_ms,
+        ..ProviderKnobs::named("main")
+    };
+    (knobs, vec![provider])
+}
+
 /// A world whose one provider remembers keys for a few seconds only, and whose absence counts soon.
 pub(crate) async fn forgetful_world(backend: Backend) -> World {
     let provider = ProviderKnobs {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join;
 use oncepay::{
     payment::{Begun, Change, OperationKind, Standing},
     store::{Claim, Store},
@@ -17,7 +18,14 @@ use crate::store::{
 const LONG: Duration = Duration::from_secs(5);
 const ROWS: usize = 16;
 
-/// PostgreSQL counts the deadlocks that it had to break.
+/// Fails when PostgreSQL had to break a deadlock in the database. A session may tell what it has counted
+/// a second later, and does so at its end: every other one is ended first.
+const NO_DEADLOCKS: &str = "do $$ begin
+    perform pg_terminate_backend(pid, 60000) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid();
+    if (select deadlocks from pg_stat_database where datname = current_database()) > 0
+    then raise 'there were deadlocks'; end if; end $$";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_no_two_batches_of_two_nodes_ever_deadlock() {
     let at = Arc::new(Fixture::postgres().await);
@@ -58,10 +66,32 @@ async fn rule_16_no_two_batches_of_two_nodes_ever_deadlock() {
         let written: usize = writer.await.unwrap();
         assert!(written > 10, "{written} batches in {LONG:?}");
     }
-    let counted = "do $$ begin
-        if (select deadlocks from pg_stat_database where datname = current_database()) > 0
-        then raise 'there were deadlocks'; end if; end $$";
-    at.sql(counted).await.unwrap();
+    at.sql(NO_DEADLOCKS).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_of_the_last_moment_is_seen() {
+    let at = Fixture::postgres().await;
+    // Each takes its first lock, waits until the other has, and wants that one, too.
+    let crossing = |first: u8, second: u8| {
+        format!(
+            "set deadlock_timeout = '10ms'; do $$ begin
+             perform pg_advisory_xact_lock({first});
+             loop
+                 exit when (select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                     where l.locktype = 'advisory' and d.datname = current_database()) >= 2;
+                 perform pg_sleep(0.001);
+             end loop;
+             perform pg_advisory_xact_lock({second}); end $$"
+        )
+    };
+    let (one, other) = (crossing(1, 2), crossing(2, 1));
+    let (one, other) = join(at.sql(&one), at.sql(&other)).await;
+    assert_ne!(one.is_err(), other.is_err(), "one of them is broken off");
+
+    let seen = at.sql(NO_DEADLOCKS).await.unwrap_err();
+
+    assert!(seen.contains("there were deadlocks"), "{seen}");
 }
 
 /// Begins payments, leaves half of them in doubt, settles all, and refunds them twice each. The other

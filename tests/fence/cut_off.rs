@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::future::join;
 use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 
-use super::{epoch_under, history, sweeping_every, world};
+use super::{
+    epoch_under, history, provider_has_acted, sweeping_every, world, world_of_held_answers,
+};
 use crate::{
     downstream_fails::{charges_of, order, payment_under_at, until_definite},
     harness::{Fate, Knobs, Proxy, World, eventually, proxy::Direction, send},
@@ -25,18 +27,15 @@ async fn cut_off_at_will(world: &mut World) -> Proxy {
 /// A knows is true all the same, whichever epoch stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_definite_answer_of_an_old_epoch_completes_on_top_of_a_take_over() {
-    let mut world = world().await;
+    let (mut world, provider) = world_of_held_answers().await;
     let proxy = cut_off_at_will(&mut world).await;
-    world.latency_ms(1_000.0).await;
     let (body, address) = (order("k"), world.server.address());
     let asked = world.pay("k", &body);
     let meanwhile = async {
-        eventually("the provider is asked", || async {
-            (world.sandbox.stats().distinct_keys == 1).then_some(())
-        })
-        .await;
+        provider_has_acted(&world).await;
         proxy.refuse().await;
         proxy.cut_all();
+        provider.forward().await;
     };
     let (answer, ()) = join(asked, meanwhile).await;
     assert_eq!(answer.expect(202).json()["status"], "processing");
@@ -122,17 +121,14 @@ async fn rule_17_every_commit_in_doubt_is_run_again_and_written_once() {
 /// lease answers what stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_hears_nothing_of_its_database_answers_what_stands_when_it_does() {
-    let mut world = world().await;
+    let (mut world, provider) = world_of_held_answers().await;
     let proxy = cut_off_at_will(&mut world).await;
-    world.latency_ms(500.0).await;
     let (node, body) = (world.another_node(sweeping_every("100")).await, order("k"));
     let asked = world.pay("k", &body);
     let meanwhile = async {
-        eventually("the provider is asked", || async {
-            (world.sandbox.stats().distinct_keys == 1).then_some(())
-        })
-        .await;
+        provider_has_acted(&world).await;
         proxy.stall(Direction::ToClient);
+        provider.forward().await;
     };
     let (answer, ()) = join(asked, meanwhile).await;
     assert_eq!(answer.expect(202).json()["status"], "processing");

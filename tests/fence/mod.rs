@@ -9,27 +9,40 @@ mod stood_still;
 use reqwest::Method;
 
 use crate::{
-    downstream_fails::quick_recovery,
-    harness::{API_KEY, Answer, Backend, Knobs, ProviderKnobs, ServerProcess, World, send},
+    downstream_fails::with_times,
+    harness::{
+        API_KEY, Answer, Backend, Knobs, Proxy, ServerProcess, World, eventually, proxy::Direction,
+        send,
+    },
 };
 
-/// A world with time for a look at a call under way, and a lease that ends soon: by the bounds, the
-/// deadline (3 s), an attempt (2 s) and 10 s must fit into it. Its server seldom recovers, so that the
-/// other node does.
+/// A world with a lease that ends soon. Its server seldom recovers, so that the other node does.
 async fn world() -> World {
-    world_with(Knobs::default()).await
+    world_with(2_000, 3_000, Knobs::default()).await
 }
 
-async fn world_with(more: Knobs) -> World {
-    let mut knobs = quick_recovery();
+async fn world_with(attempt_timeout_ms: u32, deadline_ms: u32, more: Knobs) -> World {
+    let (mut knobs, providers) = with_times(attempt_timeout_ms, deadline_ms);
     knobs.0.extend(more.0);
-    knobs.0.push(("ONCEPAY_LIMITS__LEASE_S", "15".into()));
     knobs.0.extend(sweeping_every("60000").0);
-    let provider = ProviderKnobs {
-        attempt_timeout_ms: 2_000,
-        ..ProviderKnobs::named("main")
-    };
-    World::start_at(Backend::Postgres, knobs, vec![provider]).await
+    World::start_at(Backend::Postgres, knobs, providers).await
+}
+
+/// The same, where whatever the provider answers is held back until the proxy is told to forward it. An
+/// attempt waits long enough for all that is done to its server meanwhile.
+async fn world_of_held_answers() -> (World, Proxy) {
+    let mut world = world_with(5_000, 8_000, Knobs::default()).await;
+    let provider = world.proxy_to_provider().await;
+    provider.stall(Direction::ToClient);
+    (world, provider)
+}
+
+/// Waits until the provider has done one thing, of which nobody has heard.
+async fn provider_has_acted(world: &World) {
+    eventually("the provider has acted", || async {
+        (world.sandbox.stats().executed == 1).then_some(())
+    })
+    .await;
 }
 
 fn sweeping_every(ms: &str) -> Knobs {

@@ -2,7 +2,9 @@
 
 use futures_util::future::join;
 
-use super::{epoch_under, rows_under, sweeping_every, world, world_with};
+use super::{
+    epoch_under, provider_has_acted, rows_under, sweeping_every, world_of_held_answers, world_with,
+};
 use crate::{
     downstream_fails::{charges_of, order, settled_by_itself_at, until_definite},
     harness::{Answer, Knobs, ServerProcess, World, eventually},
@@ -36,17 +38,14 @@ impl TakenOverBy {
 
 /// The call of the driver is under way when it stops; what the provider answers waits in its socket.
 async fn with_its_call_under_way(by: TakenOverBy) {
-    let world = world().await;
+    let (world, provider) = world_of_held_answers().await;
     let node = by.node(&world).await;
-    world.latency_ms(1_000.0).await;
     let body = order("k");
     let asked = world.pay("k", &body);
     let meanwhile = async {
-        eventually("the provider is asked", || async {
-            (world.sandbox.stats().distinct_keys == 1).then_some(())
-        })
-        .await;
+        provider_has_acted(&world).await;
         world.server.signal("STOP");
+        provider.forward().await;
         assert_eq!(world.database.operations_that_are("open").await, 1);
         let settled = by.settles(&world, &node).await.expect(201);
         assert_ne!(epoch_under(&world, "k").await, "1", "it was taken over");
@@ -66,7 +65,7 @@ async fn with_its_call_under_way(by: TakenOverBy) {
 async fn before_it_sends(by: TakenOverBy) {
     // One connection, which knows the statement already: all of it is with the database at once.
     let one = Knobs(vec![("ONCEPAY_DATABASE_POOL_MAX", "1".into())]);
-    let world = world_with(one).await;
+    let world = world_with(2_000, 3_000, one).await;
     world.pay("before", &order("before")).await.expect(201);
     let node = by.node(&world).await;
     let held_back = world.database.hold_writes_back().await;

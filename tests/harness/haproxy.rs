@@ -1,7 +1,7 @@
 //! HAProxy in front of two nodes, with the configuration that is deployed.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{API_KEY, client, eventually};
+use super::{API_KEY, client, eventually, programs::free_address};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy.cfg");
 const START_MAX: Duration = Duration::from_secs(30);
@@ -134,9 +134,4 @@ fn command() -> Command {
     let mut command = Command::new(program);
     command.env_clear();
     command
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
 }

@@ -5,6 +5,7 @@ mod database;
 mod haproxy;
 pub(crate) mod postgres;
 mod process;
+mod programs;
 mod providers;
 pub(crate) mod proxy;
 mod redis;

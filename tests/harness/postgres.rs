@@ -6,12 +6,12 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
@@ -19,7 +19,16 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::programs::{free_address, watchdog};
+
 const START_MAX: Duration = Duration::from_secs(30);
+const ENDING: &str = r#"
+    pid=$(head -n 1 "$0/data/postmaster.pid" 2> /dev/null)
+    if [ -n "$pid" ]; then
+        kill -QUIT "$pid" 2> /dev/null
+        tries=0
+        while kill -0 "$pid" 2> /dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+    fi"#;
 
 /// Whether commits reach the disk. Without, tests are faster, and a store refuses the server unless
 /// it is told that it is a throw-away one.
@@ -91,7 +100,7 @@ impl PostgresServer {
             chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
         Self {
-            _watchdog: watchdog(folder.path()),
+            _watchdog: watchdog(folder.path(), ENDING),
             folder,
             port: 0,
             settings: settings.iter().map(ToString::to_string).collect(),
@@ -102,9 +111,7 @@ impl PostgresServer {
     fn start_somewhere(&mut self) {
         // Another process may take the free port first: then another port.
         for _ in 0..5 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            self.port = port.local_addr().unwrap().port();
-            drop(port);
+            self.port = free_address().port();
             if self.try_start() {
                 return;
             }
@@ -296,31 +303,4 @@ fn id(arguments: &[&str]) -> Option<u32> {
         .trim()
         .parse()
         .ok()
-}
-
-/// Ends the server and removes its folder once the pipe is closed, also if this process is killed.
-fn watchdog(folder: &Path) -> ChildStdin {
-    let script = r#"
-        cat > /dev/null
-        pid=$(head -n 1 "$0/data/postmaster.pid" 2> /dev/null)
-        if [ -n "$pid" ]; then
-            kill -QUIT "$pid" 2> /dev/null
-            tries=0
-            while kill -0 "$pid" 2> /dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-        fi
-        rm -rf "$0""#;
-    Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .arg(folder)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
-        .stdin
-        .take()
-        .unwrap()
 }

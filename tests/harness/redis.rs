@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -13,11 +13,16 @@ use std::{
     time::Duration,
 };
 
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::programs::{free_address, watchdog};
+
 const START_MAX: Duration = Duration::from_secs(30);
+const ENDING: &str = r#"
+    pid=$(cat "$0/pid" 2> /dev/null)
+    if [ -n "$pid" ]; then kill -KILL "$pid" 2> /dev/null; fi"#;
 
 /// A running server. Dropping it stops the server and removes its folder.
 pub(crate) struct RedisServer {
@@ -39,7 +44,7 @@ impl RedisServer {
             .prefix("oncepay-redis-")
             .tempdir()
             .unwrap();
-        let watchdog = watchdog(folder.path());
+        let watchdog = watchdog(folder.path(), ENDING);
         let mut this = Self {
             folder,
             port: 0,
@@ -49,7 +54,7 @@ impl RedisServer {
         };
         // Another process may take the free port first: then another port.
         for _ in 0..5 {
-            this.port = free_port();
+            this.port = free_address().port();
             this.options = options(this.folder.path(), this.port);
             if this.try_start() {
                 return this;
@@ -69,7 +74,12 @@ impl RedisServer {
     /// A client of the test's own.
     pub(crate) async fn client(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        // A machine that has much else to do makes no error of a slow answer.
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(START_MAX))
+            .set_response_timeout(Some(START_MAX));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        connection.await.unwrap()
     }
 
     /// Forgets everything.
@@ -157,32 +167,4 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    port.local_addr().unwrap().port()
-}
-
-/// Ends the server and removes its folder once the pipe is closed, also if this process is killed.
-fn watchdog(folder: &Path) -> ChildStdin {
-    let script = r#"
-        cat > /dev/null
-        pid=$(cat "$0/pid" 2> /dev/null)
-        if [ -n "$pid" ]; then kill -KILL "$pid" 2> /dev/null; fi
-        rm -rf "$0""#;
-    Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .arg(folder)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
-        .stdin
-        .take()
-        .unwrap()
 }

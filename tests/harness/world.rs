@@ -11,6 +11,7 @@ use super::{
     database::{Backend, Database},
     process::ServerProcess,
     providers::{self, ProviderKnobs},
+    proxy::Proxy,
 };
 
 /// Long enough for the slowest machine; a condition that holds ends the wait at once.
@@ -169,6 +170,15 @@ impl World {
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
         self.server = self.around.start_server(Knobs::default()).await;
+    }
+
+    /// Puts a proxy between the first provider and the server, which is started again for it, and every
+    /// server that starts later. Whatever was paid before is of another account.
+    pub(crate) async fn proxy_to_provider(&mut self) -> Proxy {
+        let proxy = Proxy::start(self.sandbox.address()).await;
+        self.providers[0].address = Some(proxy.address());
+        self.restart_server().await;
+        proxy
     }
 
     /// Starts one more server over the same database and sandboxes, which knows the world's knobs and

@@ -24,7 +24,10 @@
 //! - the waits of rule 13, `next_recovery_at` among them: recovery may come at any time;
 //! - that rule 15 bars re-sends, and rule 12 takes a definite answer from any epoch: without them
 //!   nothing false is said, only later;
-//! - rule 19: restores have no code yet.
+//! - rule 19: no backup is put back here; `tests/restores` does that, with real stores;
+//! - rules 20 to 24: what a request and its answer are made of, and where the answer is kept, decides no
+//!   charge of its key; they are tested beside the code that keeps them and in `tests/contract`, rule 23
+//!   in `tests/redis`.
 
 mod actions;
 mod drives;

@@ -12,7 +12,7 @@ use crate::harness::{Backend, Knobs, RedisServer, ServerProcess, World, eventual
 
 /// The settings of a node that asks this Redis. A look-up may take long, so that no busy machine makes
 /// a miss of a hit.
-fn asking(url: String) -> Knobs {
+pub(crate) fn asking(url: String) -> Knobs {
     Knobs(vec![
         ("ONCEPAY_REDIS_URL", url),
         ("ONCEPAY_REDIS__GET_TIMEOUT_MS", "1000".to_owned()),
@@ -63,7 +63,7 @@ impl Nodes {
 }
 
 /// What a node has counted of a series, 0 if it has none.
-async fn counted(world: &World, node: &ServerProcess, series: &str) -> u64 {
+pub(crate) async fn counted(world: &World, node: &ServerProcess, series: &str) -> u64 {
     let text = send(world.request_at(node, Method::GET, "/metrics")).await;
     let text = String::from_utf8(text.expect(200).body).unwrap();
     let found = text
@@ -72,7 +72,7 @@ async fn counted(world: &World, node: &ServerProcess, series: &str) -> u64 {
     found.map_or(0, |number| number.parse().unwrap())
 }
 
-async fn lookups(world: &World, node: &ServerProcess, result: &str) -> u64 {
+pub(crate) async fn lookups(world: &World, node: &ServerProcess, result: &str) -> u64 {
     let series = format!(r#"oncepay_lookups_total{{tier="redis",result="{result}"}}"#);
     counted(world, node, &series).await
 }
