@@ -1,14 +1,17 @@
 //! `oncepay drill --nemesis`, as a process: that a short campaign is survived, that a careless world is
 //! not, and what is left behind.
 
+mod short;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -70,7 +73,8 @@ fn entries(folder: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_campaign_charges_once_and_leaves_nothing() {
     let temporary = tempfile::tempdir().unwrap();
-    let args = ["--duration", "32s", "--clients", "12", "--json"];
+    let duration = format!("{}s", short::SHORT_S);
+    let args = ["--duration", &duration, "--clients", "12", "--json"];
 
     let output = run(&temporary, &args).await;
 
@@ -82,7 +86,7 @@ async fn a_short_campaign_charges_once_and_leaves_nothing() {
     assert!(count("/duplicates") > 10, "{said}");
     assert!(report["settled_ms"].is_u64(), "{said}");
     let survived = report["survived"].as_object().unwrap();
-    for part in ["node", "PostgreSQL", "way to", "provider"] {
+    for part in ["node", "PostgreSQL", "HAProxy", "way to", "provider"] {
         assert!(
             survived.keys().any(|kind| kind.contains(part)),
             "{part}: {said}"
@@ -131,13 +135,56 @@ async fn a_careless_world_is_caught_with_evidence() {
             "plan.txt",
             "history.jsonl",
             "node1.1.log",
-            "haproxy.log",
+            "haproxy.1.log",
             "postgres.log",
         ] {
             assert!(folder.join(name).is_file(), "{name}");
         }
         assert_eq!(processes_in(temporary.path()), Vec::<String>::new());
     }
+}
+
+/// Without its provider nothing can be judged: then that is the verdict, with the evidence of all that
+/// came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_breaks_off_has_a_verdict_and_leaves_its_evidence() {
+    let temporary = tempfile::tempdir().unwrap();
+    let args = ["--seed", "2", "--duration", "10s", "--json"];
+    let mut drill = campaign(&temporary, &args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until_clients_pay(&mut drill);
+    let folder = temporary.path().join(&entries(temporary.path())[0]);
+    let id = fs::read_to_string(folder.join("sandbox.pid")).unwrap();
+    let id = Pid::from_raw(id.parse().unwrap()).unwrap();
+    kill_process(id, Signal::KILL).unwrap();
+
+    let output = tokio::task::spawn_blocking(|| drill.wait_with_output());
+    let output = output.await.unwrap().unwrap();
+
+    let (report, said) = report(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(report["verdict"], "failed", "{said}");
+    assert_eq!(report["folder"], folder.to_str().unwrap());
+    let finding = report["findings"][0].as_str().unwrap();
+    let expected = "the campaign could not go on: the sandbox at ";
+    assert!(finding.starts_with(expected), "{said}");
+    let evidence = fs::read_to_string(folder.join("findings.txt")).unwrap();
+    assert!(evidence.contains(finding), "{evidence}");
+    let history = fs::read_to_string(folder.join("history.jsonl")).unwrap();
+    assert!(history.lines().count() > 1, "{said}");
+    assert!(folder.join("plan.txt").is_file());
+    assert_eq!(processes_in(temporary.path()), Vec::<String>::new());
+}
+
+fn wait_until_clients_pay(drill: &mut Child) {
+    let lines = BufReader::new(drill.stderr.take().unwrap()).lines();
+    let paying = lines
+        .map_while(Result::ok)
+        .any(|line| line.contains("clients pay"));
+    assert!(paying);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,11 +195,7 @@ async fn a_campaign_that_is_killed_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(drill.stderr.take().unwrap()).lines();
-    let paying = lines
-        .map_while(Result::ok)
-        .any(|line| line.contains("clients pay"));
-    assert!(paying);
+    wait_until_clients_pay(&mut drill);
     let folder = temporary.path();
     assert!(
         processes_in(folder).len() >= 5,

@@ -38,6 +38,8 @@ pub(in crate::cli) enum DrillError {
     },
     #[error("a new database of PostgreSQL's cannot be made: {said}")]
     Cluster { said: String },
+    #[error("what the database has recorded cannot be read: {said}")]
+    Unrecorded { said: String },
     #[error("{what} cannot be {done}")]
     Nemesis {
         what: &'static str,

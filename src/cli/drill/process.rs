@@ -111,6 +111,12 @@ impl Process {
         self.child.id()
     }
 
+    /// The name of the file with its output.
+    pub(super) fn log(&self) -> String {
+        let name = self.log.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Whether it has ended by itself.
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

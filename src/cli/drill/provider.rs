@@ -29,14 +29,16 @@ pub(super) struct Charge {
     pub(super) amount_capturable: i64,
     pub(super) amount_captured: i64,
     pub(super) amount_refunded: i64,
+    /// ISO 4217 code in small letters.
+    pub(super) currency: String,
 }
 
-/// What moved in all, in minor units of whichever currency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What moved in all, in minor units by currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) count: u64,
-    pub(super) captured: i64,
-    pub(super) refunded: i64,
+    pub(super) captured: BTreeMap<String, i64>,
+    pub(super) refunded: BTreeMap<String, i64>,
 }
 
 #[derive(Deserialize)]
@@ -123,8 +125,8 @@ impl Provider {
         let stats: Stats = self.ask(Method::GET, "stats", None, None).await?;
         Ok(Totals {
             count: stats.charges,
-            captured: stats.captured.values().sum(),
-            refunded: stats.refunded.values().sum(),
+            captured: stats.captured,
+            refunded: stats.refunded,
         })
     }
 

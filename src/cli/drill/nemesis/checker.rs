@@ -1,13 +1,16 @@
 //! The checker: a pure function over the whole history, the provider's charges and our own word at the
 //! end. Start reading at [`check`].
 //!
-//! The provider is the judge: no money counts as moved because our own database says so.
+//! The provider is the judge: no money counts as moved because our own database says so. What the
+//! database has recorded can only be a finding more.
 //!
 //! **Invariant:** no finding, no violation.
 
 mod answers;
 mod finding;
 mod money;
+mod recorded;
+mod replays;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +45,7 @@ pub(super) fn check(history: &[Entry], ours: &Ours, truth: &Truth, last: bool) -
         money::of_one(story, ours, truth, &mut findings);
         answers::of_one(story, ours, truth, last, &mut findings);
     }
+    recorded::of_all(&stories, ours, &mut findings);
     findings.extend(never_asked(&stories, ours));
     answers::payments_are_apart(&stories, &mut findings);
     money::in_all(&stories, ours, truth, &mut findings);
@@ -50,7 +54,17 @@ pub(super) fn check(history: &[Entry], ours: &Ours, truth: &Truth, last: bool) -
     if !ours.all().any(|payment| payment.status == "succeeded") {
         findings.push(Finding::of_all(What::NothingDone));
     }
-    findings
+    each_once(findings)
+}
+
+fn each_once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for finding in findings {
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all
 }
 
 /// The history by payment. A follow-up of a payment that was never asked for is a finding of its own
@@ -109,6 +123,11 @@ impl<'a> Operation<'a> {
     fn is_acknowledged(&self) -> bool {
         self.definite().any(|(_, answer)| answer.status != 402)
     }
+
+    /// Whether someone was told that it was not done, and never will be.
+    fn is_refused(&self) -> bool {
+        self.definite().any(|(_, answer)| answer.status == 402)
+    }
 }
 
 impl<'a> Story<'a> {
@@ -119,5 +138,10 @@ impl<'a> Story<'a> {
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Operation<'a>> {
         let follow_ups = self.follow_ups.iter();
         follow_ups.filter(move |operation| operation.asked.kind == kind)
+    }
+
+    /// Whether something of that kind was asked for and not refused for good.
+    fn may_have_done(&self, kind: Kind) -> bool {
+        self.of_kind(kind).any(|operation| !operation.is_refused())
     }
 }

@@ -122,6 +122,7 @@ impl Client {
         let asked = Arc::new(Asked {
             kind: Kind::Create,
             amount: AMOUNT_MIN + payment * CLIENTS_MAX + i64::from(self.number),
+            currency: currency(payment + i64::from(self.number)),
             payment_key: key.clone(),
             key,
             payment: None,
@@ -295,6 +296,15 @@ fn via(chance: &mut Random, number: u32) -> Via {
         Via::Node(at)
     } else {
         Via::Balancer
+    }
+}
+
+/// Of the payment with that number: one with decimals, mostly, or one without.
+fn currency(number: i64) -> &'static str {
+    match number % 4 {
+        0 => "JPY",
+        1 => "USD",
+        _ => "EUR",
     }
 }
 

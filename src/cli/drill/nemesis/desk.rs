@@ -25,7 +25,7 @@ pub(super) struct Desk {
     http: Client,
     pub(super) reach: Reach,
     /// When the campaign began.
-    start: Instant,
+    pub(super) start: Instant,
     history: Mutex<Vec<Entry>>,
 }
 
@@ -114,7 +114,7 @@ impl Desk {
         });
         let body = match asked.kind {
             Kind::Create => Some(json!({
-                "amount": asked.amount, "currency": "EUR", "payment_method": asked.payment_method,
+                "amount": asked.amount, "currency": asked.currency, "payment_method": asked.payment_method,
                 "reference": asked.key, "capture": if asked.manual { "manual" } else { "automatic" },
             })),
             Kind::Capture | Kind::Refund => Some(json!({"amount": asked.amount})),

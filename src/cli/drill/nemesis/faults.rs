@@ -51,7 +51,7 @@ impl<'a> Nemesis<'a> {
     }
 
     /// Does everything that is planned. Once it returns, everything was mended.
-    pub(super) async fn run(&self, plan: &Plan, start: Instant) -> Result<Survived, DrillError> {
+    pub(super) async fn run(&self, plan: &Plan, start: Instant) -> Result<(), DrillError> {
         self.order(|_| ()).await?;
         let actions = plan.actions.iter().enumerate();
         let possible =
@@ -60,12 +60,17 @@ impl<'a> Nemesis<'a> {
         try_join_all(done).await?;
         self.count_strikes().await?;
         self.world.provider.clear_faults().await?;
-        Ok(self.survived().clone())
+        Ok(())
+    }
+
+    /// What was done so far, and to how many calls.
+    pub(super) fn survived(&self) -> Survived {
+        self.count().clone()
     }
 
     async fn act(&self, number: usize, action: &Action, start: Instant) -> Result<(), DrillError> {
         sleep_until(start + action.from).await;
-        *self.survived().done.entry(action.what.kind()).or_default() += 1;
+        *self.count().done.entry(action.what.kind()).or_default() += 1;
         let mended = start + action.from + action.lasts;
         let world = self.world;
         match action.what {
@@ -85,6 +90,19 @@ impl<'a> Nemesis<'a> {
                     }
                     sleep_until(mended).await;
                 }
+            }
+            What::KillBalancer => {
+                let killed = world.balancer.kill().await;
+                killed.map_err(failed("HAProxy", "killed"))?;
+                sleep_until(mended).await;
+                world.balancer.start_again().await?;
+            }
+            What::StopBalancer => {
+                let stopped = world.balancer.signal(Signal::STOP).await;
+                stopped.map_err(failed("HAProxy", "stopped"))?;
+                sleep_until(mended).await;
+                let goes_on = world.balancer.signal(Signal::CONT).await;
+                goes_on.map_err(failed("HAProxy", "continued"))?;
             }
             What::KillDatabase => {
                 let mut database = world.database.lock().await;
@@ -170,14 +188,14 @@ impl<'a> Nemesis<'a> {
 
     async fn count_strikes(&self) -> Result<(), DrillError> {
         let fired = self.world.provider.fired().await?;
-        let mut survived = self.survived();
+        let mut survived = self.count();
         for (kind, times) in fired {
             *survived.struck.entry(kind).or_default() += times;
         }
         Ok(())
     }
 
-    fn survived(&self) -> std::sync::MutexGuard<'_, Survived> {
+    fn count(&self) -> std::sync::MutexGuard<'_, Survived> {
         self.survived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

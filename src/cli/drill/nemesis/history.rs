@@ -2,7 +2,7 @@
 
 use std::{io, io::Write, path::Path, sync::Arc, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// An operation of a client: what it asks for under one key, however often.
@@ -12,6 +12,8 @@ pub(super) struct Asked {
     pub(super) kind: Kind,
     /// In minor units; a cancel has none.
     pub(super) amount: i64,
+    /// Of the payment: ISO 4217 code in capitals.
+    pub(super) currency: &'static str,
     /// The key under which the payment was created; for a creation its own.
     pub(super) payment_key: String,
     /// The payment that it is about; a creation knows none yet.
@@ -21,7 +23,7 @@ pub(super) struct Asked {
     pub(super) payment_method: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     Create,

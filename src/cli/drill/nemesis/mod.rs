@@ -5,7 +5,9 @@
 //! **Invariant:** nothing that is broken stays broken: what is judged is a world in which everything
 //! runs and every way is open.
 //! **Invariant:** however it ends, no process of it is left, and no file unless it is evidence.
+//! **Invariant:** once clients pay there is a verdict: what keeps the campaign from its end is a finding.
 
+mod balancer;
 mod checker;
 mod clients;
 mod desk;
@@ -14,7 +16,9 @@ mod history;
 mod node;
 mod plan;
 mod postgres;
+mod records;
 mod report;
+mod runs;
 mod settings;
 mod survey;
 mod truth;
@@ -29,11 +33,15 @@ use tokio::time::Instant;
 use self::{
     checker::{Finding, What, check},
     desk::Desk,
-    faults::Nemesis,
+    faults::{Nemesis, Survived},
     plan::Plan,
+    truth::{Ours, Truth},
     world::World,
 };
-use super::{super::printer::Printer, error::DrillError};
+use super::{
+    super::{error::in_one_line, printer::Printer},
+    error::DrillError,
+};
 use crate::environment::Environment;
 
 pub(super) use report::Report;
@@ -90,34 +98,50 @@ pub(super) async fn run(
         printer.note(&action.to_string());
     }
     let world = World::start(order.clients, order.careless, environment).await?;
-    let ended = fight(order, &plan, &world, printer).await;
-    let (mut report, history, findings) = match ended {
-        Ok(ended) => ended,
-        Err(error) => {
-            // A world that does not come back is the worst finding of all.
-            let folder = world.keep();
-            printer.note(&format!("evidence: {}", folder.display()));
-            return Err(error);
+    let desk = Arc::new(Desk::new(world.reach.clone(), Instant::now())?);
+    let mut known = Known::default();
+    if let Err(error) = fight(order, &plan, &world, &desk, printer, &mut known).await {
+        // A world that does not come back is the worst finding of all.
+        let why = in_one_line(&error);
+        known.found(Finding::of_all(What::BrokenOff { why }));
+    }
+    for log in world.ended().await {
+        known.found(Finding::of_all(What::EndedByItself { log }));
+    }
+    let history = desk.history();
+    let mut report = Report::new(&plan, world.describe(), &history, &known);
+    if !known.findings.is_empty() {
+        // The verdict stands even if there is no room for what shows it.
+        let folder = world.keep();
+        if let Err(error) = report::leave_evidence(&folder, &plan, &history, &known.findings) {
+            printer.note(&format!("no evidence: {}", in_one_line(&error)));
         }
-    };
-    if !findings.is_empty() {
-        report::leave_evidence(world.folder(), &plan, &history, &findings)?;
-        report.kept_in(world.keep());
+        report.kept_in(folder);
     }
     Ok(report)
 }
 
-type Ended = (Report, Vec<history::Entry>, Vec<Finding>);
+/// What has become known so far.
+#[derive(Debug, Default)]
+struct Known {
+    survived: Survived,
+    ours: Ours,
+    truth: Truth,
+    /// How long it took until nothing was under way any more, `None` if that never came.
+    settled: Option<Duration>,
+    findings: Vec<Finding>,
+}
 
 async fn fight(
     order: &Order,
     plan: &Plan,
     world: &World,
+    desk: &Arc<Desk>,
     printer: &mut Printer,
-) -> Result<Ended, DrillError> {
-    let start = Instant::now();
-    let desk = Arc::new(Desk::new(world.reach.clone(), start)?);
+    known: &mut Known,
+) -> Result<(), DrillError> {
     let nemesis = Nemesis::of(world, order.careless);
+    let start = desk.start;
     let until = start + plan.duration;
     if world.redis.is_none() {
         printer.note("redis-server is not installed: what is planned for Redis is left out");
@@ -127,49 +151,45 @@ async fn fight(
         order.clients,
         world.describe()
     ));
-    let (paid, survived) = tokio::join!(
-        clients::run(&desk, &order.run, order.seed, order.clients, until),
+    let (paid, fought) = tokio::join!(
+        clients::run(desk, &order.run, order.seed, order.clients, until),
         nemesis.run(plan, start)
     );
-    let survived = survived?;
+    known.survived = nemesis.survived();
+    fought?;
     paid?;
-    let mut died = Vec::new();
-    for node in &world.nodes {
-        if let Some(log) = node.died().await {
-            died.push(Finding::of_all(What::NodeEnded { log }));
-            node.start().await?;
-        }
-    }
+    world.revive().await?;
 
     printer.note(&format!("{} requests; all is mended", desk.requests()));
-    let settled = survey::settle(&desk).await?;
-    let (ours, truth) = (
-        survey::ours(&desk).await?,
-        survey::truth(&desk, &world.provider).await?,
-    );
+    known.settled = survey::settle(desk, world).await?;
+    if known.settled.is_none() {
+        known.found(Finding::of_all(What::NeverSettled));
+    }
     // Before anyone asks again: what was settled, was settled without its client.
-    let mut findings = check(&desk.history(), &ours, &truth, false);
+    known.judge(desk, world, false).await?;
     printer.note("all is asked once more");
-    survey::ask_again(&desk, &ours).await;
-    survey::settle(&desk).await?;
-    let (ours, truth) = (
-        survey::ours(&desk).await?,
-        survey::truth(&desk, &world.provider).await?,
-    );
-    let history = desk.history();
-    for finding in check(&history, &ours, &truth, true) {
-        if !findings.contains(&finding) {
-            findings.push(finding);
+    survey::ask_again(desk, &known.ours).await;
+    if survey::settle(desk, world).await?.is_none() {
+        known.found(Finding::of_all(What::NeverSettled));
+    }
+    known.judge(desk, world, true).await
+}
+
+impl Known {
+    async fn judge(&mut self, desk: &Desk, world: &World, last: bool) -> Result<(), DrillError> {
+        self.ours = survey::ours(desk, world).await?;
+        self.truth = survey::truth(desk, &world.provider).await?;
+        for finding in check(&desk.history(), &self.ours, &self.truth, last) {
+            self.found(finding);
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
         }
     }
-    if settled.is_none() {
-        findings.push(Finding::of_all(What::NeverSettled));
-    }
-    findings.extend(died);
-    let sides = (&ours, &truth);
-    let world = world.describe();
-    let report = Report::new(plan, world, survived, &history, sides, settled, &findings);
-    Ok((report, history, findings))
 }
 
 #[cfg(test)]

@@ -12,30 +12,26 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 
-use super::super::{
-    error::DrillError,
-    gate::Gate,
-    process::{Process, Signal},
-    throw_away::url_after,
+use super::{
+    super::{
+        error::DrillError,
+        gate::Gate,
+        process::{Process, Signal},
+        throw_away::url_after,
+    },
+    runs::Runs,
 };
 
 #[derive(Debug)]
 pub(super) struct Node {
     number: usize,
-    running: Mutex<Running>,
+    runs: Mutex<Runs>,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
     /// Before it.
     pub(super) front: Gate,
     pub(super) database: Gate,
     pub(super) redis: Option<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Running {
-    process: Option<Process>,
-    /// How often it was started.
-    starts: u32,
 }
 
 /// What every node of a campaign is started with.
@@ -52,7 +48,7 @@ pub(super) struct Common<'a> {
 const START_AGAIN: Duration = Duration::from_millis(200);
 const START_WITHIN: Duration = Duration::from_secs(90);
 /// Where nobody listens.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 impl Node {
     /// A node that is not started yet, over this database of the server.
@@ -82,7 +78,7 @@ impl Node {
         }
         Ok(Self {
             number,
-            running: Mutex::default(),
+            runs: Mutex::default(),
             folder: common.folder.to_owned(),
             environment,
             front,
@@ -98,10 +94,10 @@ impl Node {
 
     /// Starts it, again and again until it listens.
     pub(super) async fn start(&self) -> Result<(), DrillError> {
-        let mut running = self.running.lock().await;
+        let mut runs = self.runs.lock().await;
         let until = Instant::now() + START_WITHIN;
         loop {
-            let failed = match self.try_start(&mut running).await {
+            let failed = match self.try_start(&mut runs).await {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             };
@@ -112,10 +108,8 @@ impl Node {
         }
     }
 
-    async fn try_start(&self, running: &mut Running) -> Result<(), DrillError> {
-        running.starts += 1;
-        // Each start has a log of its own: what a killed one has said is evidence.
-        let name = format!("node{}.{}", self.number + 1, running.starts);
+    async fn try_start(&self, runs: &mut Runs) -> Result<(), DrillError> {
+        let name = runs.next_name(&format!("node{}", self.number + 1));
         let settings = self.environment.iter();
         let settings: Vec<_> = settings
             .map(|(name, value)| (*name, value.as_str()))
@@ -127,29 +121,31 @@ impl Node {
         if let Some(address) = address_of(&at) {
             self.front.leads_to(address);
         }
-        running.process = Some(process);
+        runs.begin(process);
         Ok(())
     }
 
     pub(super) async fn kill(&self) -> io::Result<()> {
-        let process = self.running.lock().await.process.take();
-        let killed = process.map_or(Ok(()), |mut process| process.kill());
+        let killed = self.runs.lock().await.kill();
         self.front.leads_to(NOWHERE); // Another may get its port.
         killed
     }
 
     pub(super) async fn signal(&self, signal: Signal) -> io::Result<()> {
-        let running = self.running.lock().await;
-        let process = running.process.as_ref();
-        process.map_or(Ok(()), |process| process.signal(signal))
+        self.runs.lock().await.signal(signal)
     }
 
-    /// The log of a process that has ended without being killed by us.
-    pub(super) async fn died(&self) -> Option<String> {
-        let mut running = self.running.lock().await;
-        let starts = running.starts;
-        let has_ended = running.process.as_mut().is_some_and(Process::has_ended);
-        has_ended.then(|| format!("node{}.{starts}.log", self.number + 1))
+    /// Starts it if it has ended by itself.
+    pub(super) async fn revive(&self) -> Result<(), DrillError> {
+        if self.runs.lock().await.is_there() {
+            return Ok(());
+        }
+        self.start().await
+    }
+
+    /// The logs of the runs that have ended by themselves.
+    pub(super) async fn ended(&self) -> Vec<String> {
+        self.runs.lock().await.ended()
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) enum What {
     /// SIGKILL of all of PostgreSQL, and started again afterwards.
     KillDatabase,
     StopDatabase,
+    /// SIGKILL, and started again afterwards.
+    KillBalancer,
+    StopBalancer,
     KillRedis,
     StopRedis,
     /// Everything in it is gone, once.
@@ -64,6 +67,8 @@ pub(super) enum Nodes {
 /// A way between two parts of the world, with a gate in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Link {
+    /// From clients to the load balancer.
+    Balancer,
     /// From the load balancer, and from clients that pass it by, to that node: 0 or 1.
     ToNode(usize),
     /// From that node to PostgreSQL.
@@ -79,9 +84,11 @@ type Card = (What, u64, u64);
 
 /// About as long as a round: so long that a node can be stopped for longer than its lease.
 const ROUND: Duration = Duration::from_secs(24);
-/// Between two actions of a lane, in milliseconds; what stands still without its database rests longer.
+/// Between two actions of a lane, in milliseconds; what stands still without its database rests longer,
+/// and most clients get nowhere without the balancer.
 const GAP_MS: (u64, u64) = (200, 2_500);
 const DATABASE_GAP_MS: (u64, u64) = (2_000, 6_000);
+const BALANCER_GAP_MS: (u64, u64) = (5_000, 10_000);
 /// A stop that is short: shorter than most deadlines.
 const SHORT_STOP_MS: (u64, u64) = (500, 3_000);
 const LINK_MS: (u64, u64) = (500, 5_000);
@@ -108,6 +115,7 @@ impl Plan {
             (links(), GAP_MS),
             (faults(), GAP_MS),
             (faults(), GAP_MS),
+            (balancer(), BALANCER_GAP_MS),
         ];
         let mut actions = Vec::new();
         for (number, (cards, gap_ms)) in (1_u64..).zip(lanes) {
@@ -158,6 +166,13 @@ fn database() -> Vec<Card> {
     ]
 }
 
+fn balancer() -> Vec<Card> {
+    vec![
+        (What::KillBalancer, 100, 2_000),
+        (What::StopBalancer, 500, 3_000),
+    ]
+}
+
 fn redis() -> Vec<Card> {
     vec![
         (What::KillRedis, 100, 3_000),
@@ -170,8 +185,13 @@ fn links() -> Vec<Card> {
     let both = |link: fn(usize) -> Link| [link(0), link(1)];
     let links = [both(Link::ToNode), both(Link::Database), both(Link::Redis)];
     let links = links.into_iter().flatten();
-    // The provider's link is one for two nodes, and comes as often.
-    let links = links.chain([Link::Provider, Link::Provider]);
+    // What two nodes share comes as often as what each has of its own.
+    let links = links.chain([
+        Link::Provider,
+        Link::Provider,
+        Link::Balancer,
+        Link::Balancer,
+    ]);
     let all = links.flat_map(|link| WAYS.map(|way| (What::Link(link, way), LINK_MS.0, LINK_MS.1)));
     all.collect()
 }
@@ -284,11 +304,14 @@ impl What {
             Self::StopNodes(_) => "node stopped".to_owned(),
             Self::KillDatabase => "PostgreSQL killed".to_owned(),
             Self::StopDatabase => "PostgreSQL stopped".to_owned(),
+            Self::KillBalancer => "HAProxy killed".to_owned(),
+            Self::StopBalancer => "HAProxy stopped".to_owned(),
             Self::KillRedis => "Redis killed".to_owned(),
             Self::StopRedis => "Redis stopped".to_owned(),
             Self::FlushRedis => "Redis flushed".to_owned(),
             Self::Link(link, way) => {
                 let link = match link {
+                    Link::Balancer => "HAProxy",
                     Link::ToNode(_) => "node",
                     Link::Database(_) => "PostgreSQL",
                     Link::Redis(_) => "Redis",
@@ -331,6 +354,7 @@ impl fmt::Display for Nodes {
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Balancer => f.write_str("to HAProxy"),
             Self::ToNode(node) => write!(f, "to node {}", node + 1),
             Self::Database(node) => write!(f, "from node {} to PostgreSQL", node + 1),
             Self::Redis(node) => write!(f, "from node {} to Redis", node + 1),
@@ -346,6 +370,8 @@ impl fmt::Display for What {
             Self::StopNodes(nodes) => write!(f, "stop {nodes}"),
             Self::KillDatabase => f.write_str("kill PostgreSQL"),
             Self::StopDatabase => f.write_str("stop PostgreSQL"),
+            Self::KillBalancer => f.write_str("kill HAProxy"),
+            Self::StopBalancer => f.write_str("stop HAProxy"),
             Self::KillRedis => f.write_str("kill Redis"),
             Self::StopRedis => f.write_str("stop Redis"),
             Self::FlushRedis => f.write_str("flush Redis"),

@@ -25,6 +25,8 @@ pub(super) struct Postgres {
     folder: PathBuf,
     programs: Programs,
     user: Option<(u32, u32)>,
+    /// Those that were made.
+    databases: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct Programs {
     postgres: PathBuf,
     pg_isready: PathBuf,
     createdb: PathBuf,
+    psql: PathBuf,
 }
 
 const PACKAGE: &str = "postgresql";
@@ -52,6 +55,7 @@ impl Postgres {
             postgres: find("postgres", PACKAGE)?,
             pg_isready: find("pg_isready", PACKAGE)?,
             createdb: find("createdb", PACKAGE)?,
+            psql: find("psql", PACKAGE)?,
         };
         let user = unprivileged();
         let data = folder.join(NAME);
@@ -69,6 +73,7 @@ impl Postgres {
             folder: folder.to_owned(),
             programs,
             user,
+            databases: Vec::new(),
         };
         this.start_again().await?;
         Ok(this)
@@ -80,12 +85,36 @@ impl Postgres {
 
     /// Makes a database, which no other server on this machine has: whoever gets our port while it is
     /// free gets none of our work.
-    pub(super) fn create(&self, database: &'static str) -> Result<&'static str, DrillError> {
+    pub(super) fn create(&mut self, database: &'static str) -> Result<&'static str, DrillError> {
         let port = self.address.port().to_string();
         let mut command = command_as(&self.programs.createdb, self.user);
         command.args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", database]);
         make(&mut command, "createdb")?;
+        self.databases.push(database);
         Ok(database)
+    }
+
+    pub(super) fn databases(&self) -> &[&'static str] {
+        &self.databases
+    }
+
+    /// A question to one of the databases, without any of its own; the answer is nothing but values.
+    pub(super) fn psql(&self, database: &str) -> Command {
+        let port = self.address.port().to_string();
+        let mut command = command_as(&self.programs.psql, self.user);
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            "-d",
+            database,
+        ]);
+        // No file of whoever runs us, no question for a password, unaligned, tuples only.
+        command.args(["-X", "-w", "-A", "-t", "-q"]);
+        command
     }
 
     /// Ends all of it as a loss of power would, but for the disk's cache.

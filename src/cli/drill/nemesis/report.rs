@@ -11,11 +11,10 @@ use serde::Serialize;
 
 use super::{
     super::error::DrillError,
+    Known,
     checker::Finding,
-    faults::Survived,
     history::{self, Came, Entry, Kind},
     plan::Plan,
-    truth::{Ours, Truth},
 };
 
 #[derive(Debug, Serialize)]
@@ -29,7 +28,9 @@ pub(in super::super) struct Report {
     /// How many calls each fault of the provider struck.
     struck: BTreeMap<String, u64>,
     payments: usize,
+    /// How many of them were captured, and how many are held only.
     succeeded: usize,
+    authorized: usize,
     requests: usize,
     /// Requests that repeated another one.
     duplicates: usize,
@@ -47,15 +48,7 @@ const SHOWN_FINDINGS: usize = 10;
 const AROUND: Duration = Duration::from_secs(3);
 
 impl Report {
-    pub(super) fn new(
-        plan: &Plan,
-        world: String,
-        survived: Survived,
-        history: &[Entry],
-        (ours, truth): (&Ours, &Truth),
-        settled: Option<Duration>,
-        findings: &[Finding],
-    ) -> Self {
+    pub(super) fn new(plan: &Plan, world: String, history: &[Entry], known: &Known) -> Self {
         let operations: BTreeSet<_> = history.iter().map(|entry| &entry.asked.key).collect();
         let created = history
             .iter()
@@ -70,10 +63,13 @@ impl Report {
             };
             *answers.entry(came).or_default() += 1;
         }
-        let is_paid = |status: &str| ["succeeded", "authorized"].contains(&status);
+        let that_are = |status: &str| {
+            let payments = known.ours.all();
+            payments.filter(|payment| payment.status == status).count()
+        };
         let millis = |after: Duration| u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         Self {
-            verdict: if findings.is_empty() {
+            verdict: if known.findings.is_empty() {
                 "once"
             } else {
                 "failed"
@@ -81,19 +77,17 @@ impl Report {
             seed: plan.seed,
             duration_s: plan.duration.as_secs_f64(),
             world,
-            survived: survived.done,
-            struck: survived.struck,
+            survived: known.survived.done.clone(),
+            struck: known.survived.struck.clone(),
             payments: payments.len(),
-            succeeded: ours
-                .all()
-                .filter(|payment| is_paid(&payment.status))
-                .count(),
+            succeeded: that_are("succeeded"),
+            authorized: that_are("authorized"),
             requests: history.len(),
             duplicates: history.len() - operations.len(),
             answers,
-            charges: truth.in_all.count,
-            settled_ms: settled.map(millis),
-            findings: findings.iter().map(ToString::to_string).collect(),
+            charges: known.truth.in_all.count,
+            settled_ms: known.settled.map(millis),
+            findings: known.findings.iter().map(ToString::to_string).collect(),
             folder: None,
         }
     }
@@ -139,13 +133,14 @@ impl Report {
         let verdict = if self.is_once() { "once" } else { "FAILED" };
         lines.push(format!(
             "{verdict}: seed {}, {} s, {} payments asked for in {} requests ({} of them repeated), \
-             {} succeeded, {} charges at the provider ({})",
+             {} succeeded, {} authorized, {} charges at the provider ({})",
             self.seed,
             self.duration_s,
             self.payments,
             self.requests,
             self.duplicates,
             self.succeeded,
+            self.authorized,
             self.charges,
             self.world,
         ));

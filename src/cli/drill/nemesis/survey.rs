@@ -16,8 +16,9 @@ use super::{
     clients::is_over,
     desk::Desk,
     history::{Asked, Kind, Via},
-    settings,
+    records, settings,
     truth::{Ours, Payment, Truth},
+    world::World,
 };
 
 /// Questions at once.
@@ -29,17 +30,17 @@ const READ_TRIES: u32 = 50;
 const REPLAYS_MAX: Duration = Duration::from_secs(30);
 const PAGE: usize = 100;
 
-/// Waits until nothing is processing nor in doubt; gives how long that took, `None` if it was longer
+/// Waits until nothing is processing, in doubt or open; gives how long that took, `None` if it was longer
 /// than it may be.
-pub(super) async fn settle(desk: &Desk) -> Result<Option<Duration>, DrillError> {
+pub(super) async fn settle(desk: &Desk, world: &World) -> Result<Option<Duration>, DrillError> {
     let begun = Instant::now();
     let mut settled = None;
     loop {
-        let is_open = is_anything_open(desk).await?;
+        let is_open = is_anything_open(desk, world).await?;
         match settled {
             _ if is_open => settled = None,
             None => settled = Some(begun.elapsed()),
-            // What a dead driver holds is in nobody's doubt before its lease has run out.
+            // What is on its way still may arrive, and a driver that died may have begun something.
             Some(_) if begun.elapsed() > settings::LEASE_GONE => return Ok(settled),
             Some(_) => {}
         }
@@ -50,9 +51,12 @@ pub(super) async fn settle(desk: &Desk) -> Result<Option<Duration>, DrillError> 
     }
 }
 
-async fn is_anything_open(desk: &Desk) -> Result<bool, DrillError> {
+async fn is_anything_open(desk: &Desk, world: &World) -> Result<bool, DrillError> {
     let processing = read(desk, Via::Balancer, "payments?status=processing&limit=1").await?;
-    Ok(!list(&processing).is_empty() || !in_doubt(desk, Via::Balancer).await?.is_empty())
+    if !list(&processing).is_empty() || !in_doubt(desk, Via::Balancer).await?.is_empty() {
+        return Ok(true);
+    }
+    records::is_anything_open(&*world.database.lock().await).await
 }
 
 /// Everyone asks once more for what is decided, until the answer is definite: nothing may come of it
@@ -95,9 +99,13 @@ async fn ask_until_over(
     }
 }
 
-/// Our own word, as both nodes give it.
-pub(super) async fn ours(desk: &Desk) -> Result<Ours, DrillError> {
+/// Our own word, as both nodes give it, and what the database has.
+pub(super) async fn ours(desk: &Desk, world: &World) -> Result<Ours, DrillError> {
     let mut ours = Ours::default();
+    for operation in records::operations(&*world.database.lock().await).await? {
+        let known = ours.operations.entry(operation.key.clone());
+        known.or_default().push(operation);
+    }
     for via in [Via::Node(0), Via::Node(1)] {
         let mut after = String::new();
         loop {

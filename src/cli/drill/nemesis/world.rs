@@ -3,28 +3,25 @@
 //!
 //! **Invariant:** however a campaign ends, no process of it is left, and no file unless it is evidence.
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{net::SocketAddr, path::Path};
 
 use reqwest::Url;
 use secrecy::SecretString;
 use tempfile::TempDir;
-use tokio::{
-    net::TcpStream,
-    sync::Mutex,
-    time::{Instant, sleep},
-};
+use tokio::sync::Mutex;
 
 use super::{
     super::{
         error::DrillError,
         gate::{Gate, Way},
         process::Process,
-        programs::{find, free_port},
+        programs::find,
         provider::Provider,
         redis_server::Redis,
         throw_away::url_after,
     },
     Careless,
+    balancer::{self, Balancer},
     node::{Common, Node},
     plan::Link,
     postgres::Postgres,
@@ -40,7 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct World {
     // Fields are dropped in this order: nothing writes into the folder while it is removed.
-    _balancer: Process,
+    pub(super) balancer: Balancer,
     pub(super) nodes: [Node; 2],
     _sandbox: Process,
     pub(super) redis: Option<Mutex<Redis>>,
@@ -62,11 +59,6 @@ pub(super) struct Reach {
 }
 
 const CONFIG_FILE: &str = "node.toml";
-const BALANCER_FILE: &str = "balancer.cfg";
-const BALANCER: &str = include_str!("../../../../deploy/haproxy.cfg");
-const BALANCER_TRIES: u32 = 5;
-const BALANCER_STARTS_WITHIN: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Only the owner reads what is in it; PostgreSQL, which runs as another user, passes through.
 const FOLDER_MODE: u32 = 0o711;
 
@@ -77,14 +69,14 @@ impl World {
         environment: &Environment,
     ) -> Result<Self, DrillError> {
         // What is missing is told before anything is started.
-        find("haproxy", "haproxy")?;
+        find(balancer::PROGRAM, balancer::PROGRAM)?;
         let folder = tempfile::Builder::new()
             .prefix("oncepay-campaign-")
             .tempdir()
             .map_err(DrillError::Folder)?;
         open_for_postgres(folder.path())?;
         let watchdog = Watchdog::over(folder.path())?;
-        let database = Postgres::start(folder.path()).await?;
+        let mut database = Postgres::start(folder.path()).await?;
         let redis = Redis::start(folder.path()).await?;
         let arguments = ["--listen", "127.0.0.1:0"];
         let mut sandbox = Process::start("sandbox", &arguments, &[], folder.path())?;
@@ -121,29 +113,25 @@ impl World {
             node.start().await?;
         }
         let addresses = nodes.each_ref().map(Node::address);
-        let (balancer, at) = start_balancer(folder.path(), addresses).await?;
+        let balancer = Balancer::start(folder.path(), addresses).await?;
         let [first, second] = addresses;
         Ok(Self {
-            _balancer: balancer,
+            reach: Reach {
+                balancer: url_of(balancer.address())?,
+                nodes: [url_of(first)?, url_of(second)?],
+                key: SecretString::from(key.expose()),
+                admin_key: SecretString::from(admin_key.expose()),
+            },
+            balancer,
             nodes,
             _sandbox: sandbox,
             redis: redis.map(Mutex::new),
             database: Mutex::new(database),
             to_provider,
             provider: Provider::new(control)?,
-            reach: Reach {
-                balancer: url_of(at)?,
-                nodes: [url_of(first)?, url_of(second)?],
-                key: SecretString::from(key.expose()),
-                admin_key: SecretString::from(admin_key.expose()),
-            },
             watchdog,
             folder,
         })
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(super) fn describe(&self) -> String {
@@ -155,6 +143,7 @@ impl World {
         let node = |number: usize| self.nodes.get(number);
         let gate = match link {
             Link::Provider => Some(&self.to_provider),
+            Link::Balancer => Some(&self.balancer.front),
             Link::ToNode(number) => node(number).map(|node| &node.front),
             Link::Database(number) => node(number).map(|node| &node.database),
             Link::Redis(number) => node(number).and_then(|node| node.redis.as_ref()),
@@ -162,6 +151,23 @@ impl World {
         if let Some(gate) = gate {
             gate.set(way);
         }
+    }
+
+    /// Starts again what has ended by itself.
+    pub(super) async fn revive(&self) -> Result<(), DrillError> {
+        for node in &self.nodes {
+            node.revive().await?;
+        }
+        self.balancer.revive().await
+    }
+
+    /// The logs of servers and balancers that have ended without being killed by us.
+    pub(super) async fn ended(&self) -> Vec<String> {
+        let mut ended = self.balancer.ended().await;
+        for node in &self.nodes {
+            ended.extend(node.ended().await);
+        }
+        ended
     }
 
     /// Ends every process, and leaves the folder as evidence.
@@ -187,46 +193,4 @@ async fn gate_to(url: &Url) -> Result<Gate, DrillError> {
 fn url_of(address: SocketAddr) -> Result<Url, DrillError> {
     let url = format!("http://{address}");
     Url::parse(&url).map_err(|_not_a_url| DrillError::BaseUrl { url })
-}
-
-async fn start_balancer(
-    folder: &Path,
-    nodes: [SocketAddr; 2],
-) -> Result<(Process, SocketAddr), DrillError> {
-    let path = folder.join(BALANCER_FILE);
-    std::fs::write(&path, BALANCER).map_err(|source| DrillError::Write {
-        path: path.clone(),
-        source,
-    })?;
-    let program = find("haproxy", "haproxy")?;
-    let [first, second] = nodes.map(|node| node.to_string());
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let (at, statistics) = (free(), free());
-        let (at, statistics) = (at?, statistics?);
-        let mut command = Command::new(&program);
-        // In the foreground, and one process only.
-        command.arg("-db").arg("-f").arg(&path).current_dir(folder);
-        command.env("LB_NODE_1", &first).env("LB_NODE_2", &second);
-        command.env("LB_LISTEN", at.to_string());
-        command.env("LB_STATS_LISTEN", statistics.to_string());
-        command.env("LB_MAXCONN", "1000");
-        let mut balancer = Process::spawn("haproxy", "haproxy".to_owned(), &mut command, folder)?;
-        let until = Instant::now() + BALANCER_STARTS_WITHIN;
-        while !balancer.has_ended() && Instant::now() < until {
-            if TcpStream::connect(at).await.is_ok() {
-                return Ok((balancer, at));
-            }
-            sleep(LOOK_AGAIN).await;
-        }
-        // Another process may have taken a port first: then other ports.
-        if tries >= BALANCER_TRIES {
-            return balancer.said(|_| None).await;
-        }
-    }
-}
-
-fn free() -> Result<SocketAddr, DrillError> {
-    free_port().map_err(DrillError::Gate)
 }

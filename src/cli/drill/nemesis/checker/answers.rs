@@ -9,7 +9,7 @@ use super::{
         history::{Answer, Asked, Came, Entry, Kind, Via},
         truth::{Ours, Truth},
     },
-    Finding, Operation, Story, What,
+    Finding, Operation, Story, What, replays,
 };
 
 /// Judges all answers about one payment.
@@ -45,6 +45,7 @@ pub(super) fn of_one(
         if let Some(status) = forgotten(operation) {
             found(What::Forgotten { status });
         }
+        replays::of_one(operation, found);
     }
     truth_of_answers(story, ours, findings);
     behind_the_back(story, truth, findings);
@@ -83,8 +84,13 @@ fn about_another(asked: &Asked, answer: &Answer) -> Option<What> {
     }
     let payment = answer.payment()?;
     let id = asked.payment.as_ref();
-    let of_creation = (asked.kind == Kind::Create)
-        .then(|| differs("amount", asked.amount.to_string(), text(&payment, "amount")));
+    let capture = if asked.manual { "manual" } else { "automatic" };
+    let of_creation = || {
+        let amount = asked.amount.to_string();
+        differs("amount", amount, text(&payment, "amount"))
+            .or_else(|| differs("capture", capture.to_owned(), text(&payment, "capture")))
+    };
+    let currency = asked.currency.to_owned();
     id.and_then(|id| differs("payment", id.clone(), text(&payment, "id")))
         .or_else(|| {
             differs(
@@ -100,7 +106,8 @@ fn about_another(asked: &Asked, answer: &Answer) -> Option<What> {
                 text(&payment, "idempotency_key"),
             )
         })
-        .or(of_creation.flatten())
+        .or_else(|| differs("currency", currency, text(&payment, "currency")))
+        .or_else(|| (asked.kind == Kind::Create).then(of_creation).flatten())
 }
 
 /// Equal to the byte. HTTP leaves a balancer nothing to change in a body.
@@ -130,6 +137,7 @@ fn forgotten(operation: &Operation<'_>) -> Option<u16> {
 fn truth_of_answers(story: &Story<'_>, ours: &Ours, findings: &mut Vec<Finding>) {
     let payment = ours.payment(&story.creation.asked.key);
     let status = payment.map_or("not recorded", |payment| payment.status.as_str());
+    let is_manual = story.creation.asked.manual;
     let asked_for = |kind| story.of_kind(kind).next().is_some();
     for operation in story.operations() {
         let Some((_, answer)) = operation.definite().next() else {
@@ -140,8 +148,9 @@ fn truth_of_answers(story: &Story<'_>, ours: &Ours, findings: &mut Vec<Finding>)
             .as_ref()
             .and_then(|payment| payment.get("status")?.as_str());
         let is_true = match (operation.asked.kind, answer.status, told) {
-            (Kind::Create, 201, Some("succeeded")) => status == "succeeded",
-            (Kind::Create, 201, Some("authorized")) => match status {
+            // What was to be held only is charged by a capture alone, and the other way round.
+            (Kind::Create, 201, Some("succeeded")) if !is_manual => status == "succeeded",
+            (Kind::Create, 201, Some("authorized")) if is_manual => match status {
                 "authorized" => true,
                 "succeeded" => asked_for(Kind::Capture),
                 "canceled" => asked_for(Kind::Cancel),
@@ -151,8 +160,11 @@ fn truth_of_answers(story: &Story<'_>, ours: &Ours, findings: &mut Vec<Finding>)
             (Kind::Create, 402, Some("failed")) => status == "failed",
             (Kind::Capture, 200, Some("succeeded")) => status == "succeeded",
             (Kind::Cancel, 200, Some("canceled")) => status == "canceled",
-            (Kind::Refund, 201, _) => status == "succeeded",
-            // A refusal by the provider says nothing about the payment.
+            (Kind::Refund, 201, _) => status == "succeeded" && is_given_back(answer),
+            // Then somebody else has done it: another capture or cancel, under its own key.
+            (Kind::Capture, 402, _) if status == "succeeded" => story.may_have_done(Kind::Capture),
+            (Kind::Cancel, 402, _) if status == "canceled" => story.may_have_done(Kind::Cancel),
+            // Whether a refund that was refused moved money, the provider's sums tell.
             (Kind::Capture | Kind::Cancel | Kind::Refund, 402, _) => true,
             _ => false,
         };
@@ -167,6 +179,11 @@ fn truth_of_answers(story: &Story<'_>, ours: &Ours, findings: &mut Vec<Finding>)
             ));
         }
     }
+}
+
+fn is_given_back(answer: &Answer) -> bool {
+    let refund = answer.refund().unwrap_or_default();
+    refund.get("status").and_then(Value::as_str) == Some("succeeded")
 }
 
 /// Looks for a charge after a client was told last that nothing was sent. Only where every request

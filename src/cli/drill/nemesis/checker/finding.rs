@@ -29,6 +29,11 @@ pub(in super::super) enum What {
         ours: i64,
         theirs: i64,
     },
+    /// Of another currency than was asked for; the code as the provider or we have it.
+    Currency {
+        asked: &'static str,
+        found: String,
+    },
     /// Nothing breaks any more, and it is still under way.
     Unsettled {
         status: String,
@@ -44,6 +49,19 @@ pub(in super::super) enum What {
     /// A definite answer was given, and a later request was told that it is still open.
     Forgotten {
         status: u16,
+    },
+    /// An answer to what is open, and it is said to be a replay.
+    ReplayedOpen {
+        status: u16,
+    },
+    /// The first request of all was told that it was answered before.
+    ReplayedFirst,
+    /// A request after a definite answer was told that it had begun or taken over the operation.
+    DrivenAfterwards,
+    /// More requests were told that they had begun or taken over the operation than there were drivers.
+    DrivenByMore {
+        answers: usize,
+        drivers: i64,
     },
     /// An answer about something else than what was asked.
     AnotherAnswer {
@@ -62,6 +80,12 @@ pub(in super::super) enum What {
     Unanswered,
     /// A payment or an operation that no client asked for.
     NeverAsked,
+    /// Two operations of one key in the database.
+    RecordedTwice,
+    /// The database has something else than was asked for.
+    RecordedOtherwise {
+        field: &'static str,
+    },
     /// Two payments under one key.
     TwoPayments,
     /// Two keys, one payment.
@@ -72,9 +96,13 @@ pub(in super::super) enum What {
     },
     /// Something was still under way when it had to be settled.
     NeverSettled,
-    /// A node has ended that nobody killed.
-    NodeEnded {
+    /// A node or the balancer has ended, and nobody killed it.
+    EndedByItself {
         log: String,
+    },
+    /// The campaign could not go on to its end.
+    BrokenOff {
+        why: String,
     },
     /// No payment succeeded, which proves nothing.
     NothingDone,
@@ -111,6 +139,9 @@ impl fmt::Display for What {
                 ours,
                 theirs,
             } => write!(f, "{which}: {ours} by our word, {theirs} at the provider"),
+            Self::Currency { asked, found } => {
+                write!(f, "was asked for in {asked}, and is in {found}")
+            }
             Self::Unsettled { status } => write!(f, "is not settled: {status}"),
             Self::InDoubt(what) => write!(f, "in doubt still: {what}"),
             Self::Untrue { answered, status } => {
@@ -120,6 +151,17 @@ impl fmt::Display for What {
             Self::Forgotten { status } => {
                 write!(f, "was answered {status} after a definite answer")
             }
+            Self::ReplayedOpen { status } => {
+                write!(f, "was answered {status}, which is said to be a replay")
+            }
+            Self::ReplayedFirst => f.write_str("was said to be replayed to its first request"),
+            Self::DrivenAfterwards => {
+                f.write_str("was settled, and a later request was said to have carried it out")
+            }
+            Self::DrivenByMore { answers, drivers } => write!(
+                f,
+                "was carried out by {answers} requests, they were told, and had {drivers} drivers"
+            ),
             Self::AnotherAnswer { field, asked, told } => {
                 write!(f, "asked with {field} {asked}, and was told {told}")
             }
@@ -132,11 +174,16 @@ impl fmt::Display for What {
             }
             Self::Unanswered => f.write_str("is decided, and a replay has no answer"),
             Self::NeverAsked => f.write_str("was never asked for"),
+            Self::RecordedTwice => f.write_str("is recorded twice"),
+            Self::RecordedOtherwise { field } => {
+                write!(f, "is recorded with another {field} than was asked for")
+            }
             Self::TwoPayments => f.write_str("has two payments"),
             Self::SharedPayment => f.write_str("shares its payment with another key"),
             Self::StrayCharges { count } => write!(f, "{count} charges belong to no payment"),
             Self::NeverSettled => f.write_str("something was not settled in its time"),
-            Self::NodeEnded { log } => write!(f, "a node ended by itself; see {log}"),
+            Self::EndedByItself { log } => write!(f, "a server ended by itself; see {log}"),
+            Self::BrokenOff { why } => write!(f, "the campaign could not go on: {why}"),
             Self::NothingDone => f.write_str("no payment succeeded: nothing is shown"),
         }
     }

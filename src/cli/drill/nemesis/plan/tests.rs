@@ -2,6 +2,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+#[path = "../../../../../tests/campaign/short.rs"]
+mod short;
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -40,7 +43,7 @@ fn a_long_campaign_does_everything_and_several_things_at_once() {
         .iter()
         .map(|action| action.what.kind())
         .collect();
-    let lanes = [nodes(), database(), redis(), links(), faults()];
+    let lanes = [nodes(), database(), balancer(), redis(), links(), faults()];
     let all: BTreeSet<_> = lanes.iter().flatten().map(|card| card.0.kind()).collect();
     assert_eq!(kinds, all);
     let overlaps = |one: &Action| {
@@ -67,11 +70,10 @@ fn nothing_that_takes_long_to_settle_comes_late() {
     }
 }
 
-/// So short a campaign is part of every run of the tests.
 #[test]
 fn a_short_campaign_breaks_every_part_of_the_world() {
     for seed in 0..50 {
-        let plan = Plan::of(seed, seconds(40));
+        let plan = Plan::of(seed, seconds(short::SHORT_S));
         let has = |what: fn(&What) -> bool| plan.actions.iter().any(|a| what(&a.what));
         assert!(has(|what| matches!(
             what,
@@ -79,6 +81,8 @@ fn a_short_campaign_breaks_every_part_of_the_world() {
         )));
         assert!(has(|what| matches!(what, What::KillDatabase)), "{seed}");
         assert!(has(|what| matches!(what, What::StopDatabase)), "{seed}");
+        assert!(has(|what| matches!(what, What::KillBalancer)), "{seed}");
+        assert!(has(|what| matches!(what, What::StopBalancer)), "{seed}");
         assert!(has(|what| matches!(what, What::Link(..))));
         assert!(has(|what| matches!(what, What::Provider { .. })));
     }
