@@ -1,8 +1,10 @@
 //! What differs between a payment of ours and what its provider shows of it: pure. Start reading at
 //! [`compare`].
 
+use std::fmt;
+
 use crate::{
-    payment::{Payment, PaymentStatus, Timestamp},
+    payment::{Operation, OperationKind, OperationState, Payment, PaymentStatus, Timestamp},
     provider::{Record, RecordState},
 };
 
@@ -51,6 +53,26 @@ impl DifferenceKind {
     }
 }
 
+/// A capture, cancel or refund that may have been carried out or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub kind: OperationKind,
+    /// In minor units; 0 for a cancel.
+    pub amount: i64,
+}
+
+impl Open {
+    /// `None` for what is known: what is settled, and what was certainly not sent. A creation is known
+    /// by its payment's status.
+    pub fn of(operation: &Operation) -> Option<Self> {
+        let is_open = operation.state == OperationState::Open;
+        (is_open && operation.kind != OperationKind::Create).then_some(Self {
+            kind: operation.kind,
+            amount: operation.amount,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Equal,
@@ -59,15 +81,16 @@ pub enum Comparison {
     Differs(Vec<Difference>),
 }
 
-/// Compares a payment, if there is one, with every object of it that its provider has; what is of a
-/// time after `settled_before` may still be under way.
+/// Compares a payment, if there is one, and what is `open` on it, with every object of it that its
+/// provider has; what is of a time after `settled_before` may still be under way.
 pub fn compare(
     payment: Option<&Payment>,
+    open: &[Open],
     records: &[Record],
     settled_before: Timestamp,
 ) -> Comparison {
     let differences = match payment {
-        Some(payment) => of_payment(payment, records),
+        Some(payment) => of_payment(payment, open, records),
         None => records.iter().map(not_recorded).collect(),
     };
     let changed_at = payment.map(|payment| payment.updated_at);
@@ -90,7 +113,7 @@ fn not_recorded(record: &Record) -> Difference {
     }
 }
 
-fn of_payment(payment: &Payment, records: &[Record]) -> Vec<Difference> {
+fn of_payment(payment: &Payment, open: &[Open], records: &[Record]) -> Vec<Difference> {
     let known = payment.provider_reference.as_deref();
     let own = records
         .iter()
@@ -127,7 +150,7 @@ fn of_payment(payment: &Payment, records: &[Record]) -> Vec<Difference> {
     }
     match payment.status {
         PaymentStatus::Succeeded | PaymentStatus::Authorized => match own {
-            Some(own) => found.amounts(payment, own),
+            Some(own) => found.amounts(payment, open, own),
             None if others.is_empty() => found.add(
                 DifferenceKind::Missing,
                 format!("{} {}", text(known), payment.status),
@@ -166,7 +189,7 @@ impl Found {
     }
 
     /// A payment that moved or holds money, and its own object.
-    fn amounts(&mut self, payment: &Payment, own: &Record) {
+    fn amounts(&mut self, payment: &Payment, open: &[Open], own: &Record) {
         let money = payment.money;
         if own.currency != money.currency().code() {
             let code = money.currency().code().to_owned();
@@ -174,12 +197,13 @@ impl Found {
         }
         self.number(DifferenceKind::Amount, money.minor(), own.amount);
         // What an open operation asked for may be there or not: that is what is in doubt.
-        if payment.capture_reserved > 0 || payment.refund_reserved > 0 {
+        if !open.is_empty() {
+            let asked: Vec<_> = open.iter().map(ToString::to_string).collect();
             let ours = format!(
-                "captured {}, refunded {}, under way {}",
+                "captured {}, refunded {}, in doubt: {}",
                 payment.amount_captured,
                 payment.amount_refunded,
-                payment.capture_reserved + payment.refund_reserved
+                asked.join(", ")
             );
             return self.add(DifferenceKind::InDoubt, ours, shown(own));
         }
@@ -206,6 +230,17 @@ impl Found {
     fn number(&mut self, kind: DifferenceKind, ours: i64, theirs: i64) {
         if ours != theirs {
             self.add(kind, ours.to_string(), theirs.to_string());
+        }
+    }
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            OperationKind::Capture | OperationKind::Refund => {
+                write!(f, "{} {}", self.kind.as_str(), self.amount)
+            }
+            OperationKind::Create | OperationKind::Cancel => f.write_str(self.kind.as_str()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What happens if the database is put back to an earlier state?
 
 mod interrupted;
+mod refusals;
 mod whose;
 
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule};

@@ -58,7 +58,11 @@ fn record(state: RecordState) -> Record {
 }
 
 fn kinds(payment: Option<&Payment>, records: &[Record]) -> Vec<&'static str> {
-    match compare(payment, records, THEN) {
+    kinds_with(payment, &[], records)
+}
+
+fn kinds_with(payment: Option<&Payment>, open: &[Open], records: &[Record]) -> Vec<&'static str> {
+    match compare(payment, open, records, THEN) {
         Comparison::Equal => Vec::new(),
         Comparison::UnderWay => vec!["under_way"],
         Comparison::Differs(found) => found.iter().map(|one| one.kind.as_str()).collect(),
@@ -166,13 +170,39 @@ fn each_amount_that_differs_is_a_difference() {
 }
 
 #[test]
-fn what_an_open_operation_asked_for_is_in_doubt_and_what_is_fresh_under_way() {
-    let mut refunding = payment(PaymentStatus::Succeeded);
-    refunding.refund_reserved = 100;
+fn what_an_open_operation_asked_for_is_in_doubt_whatever_the_provider_shows() {
+    use {OperationKind as K, PaymentStatus as P, RecordState as R};
+    for (status, kind, amount, states) in [
+        (P::Authorized, K::Cancel, 0, [R::Held, R::Voided]),
+        (P::Authorized, K::Capture, 4_200, [R::Held, R::Captured]),
+        (P::Succeeded, K::Refund, 100, [R::Captured, R::Captured]),
+    ] {
+        let open = [Open { kind, amount }];
+        for state in states {
+            let found = kinds_with(Some(&payment(status)), &open, &[record(state)]);
+            assert_eq!(found, ["in_doubt"], "{kind:?} {state:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_certainly_not_sent_is_no_doubt_though_it_holds_an_amount_back() {
+    let mut waiting = payment(PaymentStatus::Succeeded);
+    waiting.refund_reserved = 100;
     let charge = [record(RecordState::Captured)];
-    assert_eq!(kinds(Some(&refunding), &charge), ["in_doubt"]);
+    assert_eq!(kinds(Some(&waiting), &charge), [""; 0]);
+}
+
+#[test]
+fn what_differs_and_is_fresh_is_under_way() {
+    let mut refunding = payment(PaymentStatus::Succeeded);
     refunding.updated_at = Timestamp::from_micros(1_000_001);
-    assert_eq!(kinds(Some(&refunding), &charge), ["under_way"]);
+    let open = [Open {
+        kind: OperationKind::Refund,
+        amount: 100,
+    }];
+    let charge = [record(RecordState::Captured)];
+    assert_eq!(kinds_with(Some(&refunding), &open, &charge), ["under_way"]);
     let fresh = Record {
         created_at: Timestamp::from_micros(2_000_000),
         ..record(RecordState::Captured)
