@@ -125,12 +125,14 @@ async fn check_store(
                 return Ok(None);
             }
         },
-        Ok(StoreFinding::Pending(migrations)) if !config.database_migrate => {
+        Ok(StoreFinding::Pending(migrations) | StoreFinding::Blank(migrations))
+            if !config.database_migrate =>
+        {
             let lacks = StoreStartError::MigrationsPending(migrations);
             findings.bad("store", &format!("{database}: {lacks}"))?;
             return Ok(None);
         }
-        Ok(StoreFinding::Pending(migrations)) => format!(
+        Ok(StoreFinding::Pending(migrations) | StoreFinding::Blank(migrations)) => format!(
             "{database} answers; `oncepay serve` and `oncepay migrate` will run {}",
             migrations.join(", ")
         ),

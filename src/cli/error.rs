@@ -1,10 +1,11 @@
 //! What can go wrong on the command line, and what a person does about it.
 
-use std::{error::Error, io, net::SocketAddr};
+use std::{error::Error, fmt, io, net::SocketAddr};
 
 use super::{drill::DrillError, routes, wiring::WiringError};
 use crate::{
     config::ConfigError,
+    payment::Timestamp,
     reconcile::{ReconcileError, RecoverError},
     sandbox::SandboxError,
     store::{ReadError, StoreStartError, WriteError},
@@ -29,6 +30,10 @@ pub(super) enum CliError {
         #[source]
         source: StoreStartError,
     },
+    #[error("there is no {database}")]
+    NoDatabase { database: String },
+    #[error("{database} has no table of oncepay")]
+    BlankDatabase { database: String },
     #[error("the store failed while it was read")]
     Read(#[from] ReadError),
     #[error("the store failed while it was written to")]
@@ -59,6 +64,10 @@ pub(super) enum CliError {
     UnknownProvider { name: String },
     #[error("another program has {database} open")]
     InUse { database: String },
+    #[error("--from {from} is after {end}")]
+    ReversedSpan { from: Timestamp, end: SpanEnd },
+    #[error("--since {since} is in the future: it is {now}")]
+    SinceTheFuture { since: Timestamp, now: Timestamp },
     #[error("the recovery was not finished")]
     Recover(#[from] RecoverError),
     #[error("our records cannot be compared with the providers'")]
@@ -67,11 +76,37 @@ pub(super) enum CliError {
     Drill(#[from] DrillError),
 }
 
+/// What a span ends with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SpanEnd {
+    To(Timestamp),
+    Now(Timestamp),
+}
+
+impl fmt::Display for SpanEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::To(to) => write!(f, "--to {to}"),
+            Self::Now(now) => write!(f, "now, {now}"),
+        }
+    }
+}
+
 impl CliError {
+    /// Of a command that makes no database.
+    pub(super) fn of_standing_store(database: String, source: StoreStartError) -> Self {
+        match source {
+            StoreStartError::NoSuchFile { .. } => Self::NoDatabase { database },
+            source => Self::Store { database, source },
+        }
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NotUnicode(_) | Self::Log(_) | Self::MerchantName { .. } => 2,
-            Self::UnknownProvider { .. } => 2,
+            Self::UnknownProvider { .. }
+            | Self::ReversedSpan { .. }
+            | Self::SinceTheFuture { .. } => 2,
             Self::Drill(error) if error.is_usage() => 2,
             _ => 1,
         }
@@ -84,10 +119,22 @@ impl CliError {
             Self::NotUnicode(_) => "set it to UTF-8 text, or unset it",
             Self::Log(_) => "set log.filter or ONCEPAY_LOG to something like `info,oncepay=debug`",
             Self::Runtime(_) => "see whether this machine limits threads or open files",
+            Self::Store {
+                source: StoreStartError::MigrationsPending(_),
+                ..
+            } => "first see whether it is the database that you mean",
+            Self::Store {
+                source: StoreStartError::Migrating { .. },
+                ..
+            } => {
+                "wait until it is done, then try again; if it never is, pg_locks shows (locktype \
+                 `advisory`) who holds the lock: see whether that program hangs"
+            }
             Self::Store { .. } => {
                 "see whether the database runs and database_url (or DATABASE_URL) is right; a SQLite \
                  file that does not exist yet is made only with `?mode=rwc`"
             }
+            Self::NoDatabase { .. } | Self::BlankDatabase { .. } => RIGHT_DATABASE,
             Self::Read(_) => "see whether the database runs, then try again",
             Self::Write(_) => {
                 "see whether the database runs, then try again: nothing is made twice"
@@ -104,8 +151,27 @@ impl CliError {
             Self::UnknownKey { .. } => "`oncepay keys list` shows the ids",
             Self::UnknownProvider { .. } => "see `[[providers]]` in the configuration file",
             Self::InUse { .. } => "stop every server that uses it, then try again",
+            Self::ReversedSpan { .. } => "take a --from before the end of the time to compare",
+            Self::SinceTheFuture { .. } => {
+                "take a --since before the last moment that the backup knows"
+            }
+            Self::Recover(RecoverError::NoInstallation) => {
+                "see whether --database-url (or DATABASE_URL) names the database of the servers; over one \
+                 that was made anew, start a server once, stop it, and give the database its old id \
+                 (deploy/restoring.md): update installation set installation_id = '...'"
+            }
+            Self::Recover(RecoverError::NothingIsOurs { .. }) => {
+                "see whether --database-url (or DATABASE_URL) names the restored database, and --since a \
+                 time before what it lacks; a database that was made anew is first given its old id, as \
+                 the providers show it (oncepay_installation): \
+                 update installation set installation_id = '...'"
+            }
             Self::Recover(_) => {
                 "see whether database and providers answer, then run it again: nothing is made twice"
+            }
+            Self::Reconcile(ReconcileError::NoInstallation) => RIGHT_DATABASE,
+            Self::Reconcile(ReconcileError::NotConfigured(_)) => {
+                "configure them as they were, `retired = true` will do, or name one that is with --provider"
             }
             Self::Reconcile(_) => {
                 "see whether database and providers answer, then try again, for a shorter time"
@@ -119,6 +185,9 @@ impl CliError {
         Some(advice.to_owned())
     }
 }
+
+const RIGHT_DATABASE: &str = "see whether --database-url (or DATABASE_URL), and for a SQLite file the \
+    folder that this is run in, are those of the servers; this command makes no database";
 
 /// An error and its causes.
 pub(super) fn in_one_line(error: &dyn Error) -> String {

@@ -34,8 +34,13 @@ use clap::{Parser, Subcommand};
 
 use error::CliError;
 use printer::Printer;
+use wiring::StoreFinding;
 
-use crate::{config::describe_database, environment::Environment, store::Store};
+use crate::{
+    config::describe_database,
+    environment::Environment,
+    store::{Store, StoreStartError},
+};
 
 /// A payment API that charges a customer once, whatever fails.
 ///
@@ -69,7 +74,7 @@ enum Command {
     /// Compare our payments with those of the providers, and report each difference
     ///
     /// Exits with 0 if there is none, with 1 if there is one, and with 2 if they could not be
-    /// compared. What is younger than an operation may take, and differs, is said to be under way and
+    /// compared, for one because this is not the database of the servers. What is younger than an operation may take, and differs, is said to be under way and
     /// is no difference. Nothing is changed, here or there.
     Reconcile(reconcile::ReconcileArgs),
     /// After a restored backup or a lost failover: make our records the providers' again
@@ -137,6 +142,27 @@ fn store_command(
             source,
         })?;
         work(&*store).await
+    })
+}
+
+/// As [`store_command`], with the store as it stands: none is made, and no schema is changed.
+fn standing_store_command(
+    args: &settings::StoreArgs,
+    work: impl AsyncFnOnce(&dyn Store) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let config = args.load()?;
+    let database = describe_database(&config.database_url);
+    runtime::io()?.block_on(async {
+        let found = wiring::inspect_store(&config, &Environment::of_the_machine()).await;
+        match found.map_err(|source| CliError::of_standing_store(database.clone(), source))? {
+            StoreFinding::UpToDate { store, .. } => work(&*store).await,
+            StoreFinding::ToBeMade => Err(CliError::NoDatabase { database }),
+            StoreFinding::Blank(_) => Err(CliError::BlankDatabase { database }),
+            StoreFinding::Pending(migrations) => Err(CliError::Store {
+                database,
+                source: StoreStartError::MigrationsPending(migrations),
+            }),
+        }
     })
 }
 

@@ -6,7 +6,12 @@ use clap::Args;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::{error::CliError, printer::Printer, settings::StoreArgs, store_command, wiring};
+use super::{
+    error::{CliError, SpanEnd},
+    printer::Printer,
+    settings::StoreArgs,
+    standing_store_command, wiring,
+};
 use crate::{
     config::Config,
     environment::Environment,
@@ -79,12 +84,24 @@ pub(super) fn run(args: &ReconcileArgs, printer: &mut Printer) -> Result<ExitCod
     }
 }
 
+/// The time to compare, `now` being the end of it that is not given.
+fn span(args: &ReconcileArgs, now: Timestamp) -> Result<Span, CliError> {
+    let (from, to) = (args.from, args.to.unwrap_or(now));
+    let end = match args.to {
+        Some(to) if to < from => SpanEnd::To(to),
+        _ if now < from => SpanEnd::Now(now),
+        _ => return Ok(Span { from, to }),
+    };
+    Err(CliError::ReversedSpan { from, end })
+}
+
 fn compare(args: &ReconcileArgs, printer: &mut Printer) -> Result<Summary, CliError> {
     let config = args.books.store.load()?;
     let environment = Environment::of_the_machine();
+    let span = span(args, environment.now())?;
     let mut findings = Vec::new();
     let mut summary = Summary::default();
-    store_command(&args.books.store, async |store| {
+    standing_store_command(&args.books.store, async |store| {
         let providers = wiring::build_books(&config, None, &Handle::current());
         let mut providers = providers.map_err(CliError::Providers)?;
         if let Some(name) = &args.provider {
@@ -94,10 +111,8 @@ fn compare(args: &ReconcileArgs, printer: &mut Printer) -> Result<Summary, CliEr
             }
         }
         let scope = Scope {
-            span: Span {
-                from: args.from,
-                to: args.to.unwrap_or_else(|| environment.now()),
-            },
+            span,
+            is_partial: args.provider.is_some(),
             under_way: match args.under_way_s {
                 Some(seconds) => Duration::from_secs(seconds.into()),
                 None => under_way(&config),
@@ -123,6 +138,12 @@ fn compare(args: &ReconcileArgs, printer: &mut Printer) -> Result<Summary, CliEr
         "{compared} payments compared: {equal} equal, {under_way} under way, {differing} differ; \
          {foreign} at the providers are not ours"
     ));
+    if compared == 0 {
+        printer.note(
+            "nothing was compared: in that time there is no payment here, and none at the providers that \
+             is of this database",
+        );
+    }
     Ok(summary)
 }
 

@@ -58,6 +58,8 @@ pub(super) enum StoreFinding {
     },
     /// It answers, and lacks these migrations.
     Pending(Vec<String>),
+    /// It answers, and no program of ours has ever done anything to it; these are all migrations.
+    Blank(Vec<String>),
     /// There is no file, and the URL says to make one.
     ToBeMade,
 }
@@ -75,6 +77,9 @@ pub(super) async fn inspect_store(
     }
     let found = store::inspect(&settings.url).await?;
     found.check_safety(settings.allow_unsafe)?;
+    if found.is_blank {
+        return Ok(StoreFinding::Blank(found.pending));
+    }
     if !found.pending.is_empty() {
         return Ok(StoreFinding::Pending(found.pending));
     }

@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, BooksError> {
         let mut pause = PAUSE_FIRST;
         let mut detail = String::new();
-        for _ in 0..TRIES_MAX {
+        for tries_left in (0..TRIES_MAX).rev() {
             let outcome = match ask().await {
                 Ok(answer) => {
                     sleep(self.pace.pause).await;
@@ -126,8 +126,10 @@ impl<'a> Reader<'a> {
                 }
                 Outcome::Approved(_) | Outcome::Declined(_) => None,
             };
-            sleep(pause.max(wanted.unwrap_or_default()).min(PAUSE_MAX)).await;
-            pause *= 2;
+            if tries_left > 0 {
+                sleep(pause.max(wanted.unwrap_or_default()).min(PAUSE_MAX)).await;
+                pause *= 2;
+            }
         }
         Err(BooksError::Unanswered {
             provider: self.name(),

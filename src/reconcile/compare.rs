@@ -1,8 +1,10 @@
 //! What differs between a payment of ours and what its provider shows of it: pure. Start reading at
 //! [`compare`].
 
+use std::fmt;
+
 use crate::{
-    payment::{Payment, PaymentStatus, Timestamp},
+    payment::{Operation, OperationKind, OperationState, Payment, PaymentStatus, Timestamp},
     provider::{Record, RecordState},
 };
 
@@ -51,6 +53,26 @@ impl DifferenceKind {
     }
 }
 
+/// A capture, cancel or refund that may have been carried out or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub kind: OperationKind,
+    /// In minor units; 0 for a cancel.
+    pub amount: i64,
+}
+
+impl Open {
+    /// `None` for what is known: what is settled, and what was certainly not sent. A creation is known
+    /// by its payment's status.
+    pub fn of(operation: &Operation) -> Option<Self> {
+        let is_open = operation.state == OperationState::Open;
+        (is_open && operation.kind != OperationKind::Create).then_some(Self {
+            kind: operation.kind,
+            amount: operation.amount,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Equal,
@@ -59,15 +81,16 @@ pub enum Comparison {
     Differs(Vec<Difference>),
 }
 
-/// Compares a payment, if there is one, with every object of it that its provider has; what is of a
-/// time after `settled_before` may still be under way.
+/// Compares a payment, if there is one, and what is `open` on it, with every object of it that its
+/// provider has; what is of a time after `settled_before` may still be under way.
 pub fn compare(
     payment: Option<&Payment>,
+    open: &[Open],
     records: &[Record],
     settled_before: Timestamp,
 ) -> Comparison {
     let differences = match payment {
-        Some(payment) => of_payment(payment, records),
+        Some(payment) => of_payment(payment, open, records),
         None => records.iter().map(not_recorded).collect(),
     };
     let changed_at = payment.map(|payment| payment.updated_at);
@@ -90,7 +113,7 @@ fn not_recorded(record: &Record) -> Difference {
     }
 }
 
-fn of_payment(payment: &Payment, records: &[Record]) -> Vec<Difference> {
+fn of_payment(payment: &Payment, open: &[Open], records: &[Record]) -> Vec<Difference> {
     let known = payment.provider_reference.as_deref();
     let own = records
         .iter()
@@ -127,7 +150,7 @@ fn of_payment(payment: &Payment, records: &[Record]) -> Vec<Difference> {
     }
     match payment.status {
         PaymentStatus::Succeeded | PaymentStatus::Authorized => match own {
-            Some(own) => found.amounts(payment, own),
+            Some(own) => found.amounts(payment, open, own),
             None if others.is_empty() => found.add(
                 DifferenceKind::Missing,
                 format!("{} {}", text(known), payment.status),
@@ -166,7 +189,7 @@ impl Found {
     }
 
     /// A payment that moved or holds money, and its own object.
-    fn amounts(&mut self, payment: &Payment, own: &Record) {
+    fn amounts(&mut self, payment: &Payment, open: &[Open], own: &Record) {
         let money = payment.money;
         if own.currency != money.currency().code() {
             let code = money.currency().code().to_owned();
@@ -174,12 +197,13 @@ impl Found {
         }
         self.number(DifferenceKind::Amount, money.minor(), own.amount);
         // What an open operation asked for may be there or not: that is what is in doubt.
-        if payment.capture_reserved > 0 || payment.refund_reserved > 0 {
+        if !open.is_empty() {
+            let asked: Vec<_> = open.iter().map(ToString::to_string).collect();
             let ours = format!(
-                "captured {}, refunded {}, under way {}",
+                "captured {}, refunded {}, in doubt: {}",
                 payment.amount_captured,
                 payment.amount_refunded,
-                payment.capture_reserved + payment.refund_reserved
+                asked.join(", ")
             );
             return self.add(DifferenceKind::InDoubt, ours, shown(own));
         }
@@ -210,6 +234,17 @@ impl Found {
     }
 }
 
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            OperationKind::Capture | OperationKind::Refund => {
+                write!(f, "{} {}", self.kind.as_str(), self.amount)
+            }
+            OperationKind::Create | OperationKind::Cancel => f.write_str(self.kind.as_str()),
+        }
+    }
+}
+
 fn text(known: Option<&str>) -> String {
     known.unwrap_or_default().to_owned()
 }
@@ -226,184 +261,4 @@ fn shown(record: &Record) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::payment::{Capture, CreatePayment, Id, IdempotencyKey, Mode, Money, Origin};
-
-    const THEN: Timestamp = Timestamp::from_micros(1_000_000);
-
-    fn payment(status: PaymentStatus) -> Payment {
-        let request = CreatePayment {
-            money: Money::new(4_200, "EUR".parse().unwrap()).unwrap(),
-            payment_method: "pm_card_visa".into(),
-            capture: Capture::Automatic,
-            reference: None,
-            description: None,
-            metadata: BTreeMap::new(),
-        };
-        let origin = Origin {
-            id: Id::from_uuid(uuid::Uuid::from_u128(1)),
-            merchant_id: Id::from_uuid(uuid::Uuid::from_u128(2)),
-            mode: Mode::Test,
-            idempotency_key: IdempotencyKey::new("key").unwrap(),
-            provider: "main".into(),
-            created_at: THEN,
-        };
-        let moved = status == PaymentStatus::Succeeded;
-        let holds = moved || status == PaymentStatus::Authorized;
-        Payment {
-            status,
-            amount_captured: if moved { 4_200 } else { 0 },
-            provider_reference: holds.then(|| "pi_1".to_owned()),
-            ..Payment::new(request, origin)
-        }
-    }
-
-    fn record(state: RecordState) -> Record {
-        Record {
-            reference: "pi_1".into(),
-            created_at: THEN,
-            state,
-            amount: 4_200,
-            currency: "EUR".into(),
-            captured: if state == RecordState::Captured {
-                4_200
-            } else {
-                0
-            },
-            refunded: 0,
-            capture: Capture::Automatic,
-            description: None,
-            installation: None,
-            payment_id: None,
-            operation_id: None,
-            origin: None,
-            captured_by: None,
-        }
-    }
-
-    fn kinds(payment: Option<&Payment>, records: &[Record]) -> Vec<&'static str> {
-        match compare(payment, records, THEN) {
-            Comparison::Equal => Vec::new(),
-            Comparison::UnderWay => vec!["under_way"],
-            Comparison::Differs(found) => found.iter().map(|one| one.kind.as_str()).collect(),
-        }
-    }
-
-    #[test]
-    fn what_should_be_so_is_no_difference() {
-        use {PaymentStatus as P, RecordState as R};
-        let given_back = Record {
-            refunded: 4_200,
-            ..record(R::Captured)
-        };
-        for (status, records) in [
-            (P::Succeeded, vec![record(R::Captured)]),
-            (P::Authorized, vec![record(R::Held)]),
-            (P::Failed, vec![record(R::Refused)]),
-            (P::Failed, vec![]),
-            (P::Failed, vec![given_back.clone()]),
-            (P::Canceled, vec![record(R::Voided)]),
-            (P::Pending, vec![]),
-        ] {
-            assert_eq!(kinds(Some(&payment(status)), &records), [""; 0], "{status}");
-        }
-        let second = Record {
-            reference: "pi_2".into(),
-            ..given_back
-        };
-        let both = [record(R::Captured), second];
-        assert_eq!(
-            kinds(Some(&payment(P::Succeeded)), &both),
-            [""; 0],
-            "it was given back"
-        );
-    }
-
-    #[test]
-    fn a_status_that_contradicts_is_a_difference() {
-        use {PaymentStatus as P, RecordState as R};
-        for (status, state, expected) in [
-            (P::Failed, R::Captured, vec!["status"]),
-            (P::Failed, R::Held, vec!["status"]),
-            (P::Canceled, R::Unfinished, vec!["status"]),
-            (P::Pending, R::Captured, vec!["status"]),
-            (P::Succeeded, R::Refused, vec!["status", "captured"]),
-            (P::Authorized, R::Captured, vec!["status", "captured"]),
-            (P::Authorized, R::Voided, vec!["status"]),
-            (P::Processing, R::Captured, vec!["in_doubt"]),
-        ] {
-            let found = kinds(Some(&payment(status)), &[record(state)]);
-            assert_eq!(found, expected, "{status} {state:?}");
-        }
-    }
-
-    #[test]
-    fn what_only_one_side_has_is_a_difference() {
-        let charge = record(RecordState::Captured);
-        assert_eq!(kinds(None, std::slice::from_ref(&charge)), ["not_recorded"]);
-        assert_eq!(
-            kinds(None, &[record(RecordState::Refused)]),
-            ["not_recorded"]
-        );
-        assert_eq!(
-            kinds(Some(&payment(PaymentStatus::Succeeded)), &[]),
-            ["missing"]
-        );
-        assert_eq!(
-            kinds(Some(&payment(PaymentStatus::Authorized)), &[]),
-            ["missing"]
-        );
-        assert_eq!(
-            kinds(Some(&payment(PaymentStatus::Processing)), &[]),
-            ["in_doubt"]
-        );
-        let other = Record {
-            reference: "pi_2".into(),
-            ..charge
-        };
-        let paid = payment(PaymentStatus::Succeeded);
-        assert_eq!(
-            kinds(Some(&paid), std::slice::from_ref(&other)),
-            ["other_object"]
-        );
-        let both = [record(RecordState::Captured), other];
-        assert_eq!(kinds(Some(&paid), &both), ["several_objects"]);
-    }
-
-    #[test]
-    fn each_amount_that_differs_is_a_difference() {
-        type Change<'a> = &'a dyn Fn(&mut Record);
-        let table: [(&str, Change<'_>); 4] = [
-            ("amount", &|it| it.amount = 4_201),
-            ("currency", &|it| it.currency = "USD".into()),
-            ("captured", &|it| it.captured = 4_100),
-            ("refunded", &|it| it.refunded = 100),
-        ];
-        for (kind, change) in table {
-            let mut record = record(RecordState::Captured);
-            change(&mut record);
-            assert_eq!(
-                kinds(Some(&payment(PaymentStatus::Succeeded)), &[record]),
-                [kind]
-            );
-        }
-    }
-
-    #[test]
-    fn what_an_open_operation_asked_for_is_in_doubt_and_what_is_fresh_under_way() {
-        let mut refunding = payment(PaymentStatus::Succeeded);
-        refunding.refund_reserved = 100;
-        let charge = [record(RecordState::Captured)];
-        assert_eq!(kinds(Some(&refunding), &charge), ["in_doubt"]);
-        refunding.updated_at = Timestamp::from_micros(1_000_001);
-        assert_eq!(kinds(Some(&refunding), &charge), ["under_way"]);
-        let fresh = Record {
-            created_at: Timestamp::from_micros(2_000_000),
-            ..record(RecordState::Captured)
-        };
-        assert_eq!(kinds(None, &[fresh]), ["under_way"]);
-    }
-}
+mod tests;

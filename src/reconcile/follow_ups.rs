@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     import,
-    recover::{CLOCK_SKEW, Named, ROWS_MAX, RecoverError, Work},
+    recover::{CLOCK_SKEW, Named, ROWS_MAX, RecoverError, Work, no_result},
 };
 use crate::{
     payment::{Begun, OperationKind, OperationState, Payment, PaymentStatus},
@@ -74,13 +74,15 @@ impl Work<'_> {
         let Some(made_by) = told.or_else(|| import::unnamed(payment, kind, amount)) else {
             return Ok(());
         };
+        let imported = self
+            .follow_up(books, payment, &made_by, (kind, amount), &record.reference)
+            .await?;
         let count = match kind {
             OperationKind::Capture => &mut self.done.captures,
             _ => &mut self.done.cancels,
         };
-        *count += 1;
-        self.follow_up(books, payment, &made_by, (kind, amount), &record.reference)
-            .await
+        *count += u64::from(imported);
+        Ok(())
     }
 
     pub(super) async fn refund(
@@ -102,21 +104,25 @@ impl Work<'_> {
             return Ok(());
         }
         let payment = self.store.payments_by_id(vec![payment_id]).await?.pop();
-        self.done.refunds += 1;
         let (Some(payment), Some(books)) = (payment, self.books_of(provider)) else {
-            if !self.recovery.dry_run {
-                self.done.refunds -= 1;
-                (self.report)(format!(
+            match self.recovery.dry_run {
+                // Its payment may be one that would be imported before.
+                true => self.done.refunds += 1,
+                false => (self.report)(format!(
                     "{provider} has {reference}, of a payment that is not here"
-                ));
+                )),
             }
             return Ok(());
         };
         let asked = (OperationKind::Refund, refund.amount);
-        self.follow_up(books, &payment, made_by, asked, &refund.reference)
-            .await
+        let imported = self
+            .follow_up(books, &payment, made_by, asked, &refund.reference)
+            .await?;
+        self.done.refunds += u64::from(imported);
+        Ok(())
     }
 
+    /// Whether it was imported, or would be; if not, a person was told why.
     async fn follow_up(
         &mut self,
         books: &dyn Books,
@@ -124,30 +130,35 @@ impl Work<'_> {
         made_by: &MadeBy,
         asked: (OperationKind, i64),
         reference: &str,
-    ) -> Result<(), RecoverError> {
+    ) -> Result<bool, RecoverError> {
         if self.recovery.dry_run {
-            return Ok(());
+            return Ok(true);
         }
         let new = import::follow_up(books, payment, made_by, asked, reference, self.stamp());
         let begun = self.store.begin_follow_ups(vec![new]).await.pop();
-        match begun.transpose()? {
-            // Of the same operation that was unsettled in the backup, too.
-            Some(Begun::Standing(standing)) if standing.operation.id == made_by.operation_id => {
-                self.finish(*standing, books, None).await?;
+        let what = asked.0.as_str();
+        let refused = match begun.unwrap_or_else(no_result)? {
+            Begun::Standing(standing) if standing.operation.id != made_by.operation_id => format!(
+                "{what} of {} was carried out under a key that is taken by {}",
+                payment.id, standing.operation.id
+            ),
+            Begun::Standing(standing) if standing.operation.state == OperationState::Settled => {
+                format!(
+                    "{what} of {} ({reference}) was carried out, and is refused here",
+                    payment.id
+                )
             }
-            Some(Begun::Standing(standing)) => (self.report)(format!(
-                "{} of {} was carried out under a key that is taken by {}",
-                asked.0.as_str(),
-                payment.id,
-                standing.operation.id
-            )),
-            Some(Begun::Inadmissible(why)) => (self.report)(format!(
-                "{} of {} ({reference}) does not fit what is recorded: {why}",
-                asked.0.as_str(),
+            // Of the same operation that was unsettled in the backup, too.
+            Begun::Standing(standing) => {
+                self.finish(*standing, books, None).await?;
+                return Ok(true);
+            }
+            Begun::Inadmissible(why) => format!(
+                "{what} of {} ({reference}) does not fit what is recorded: {why}",
                 payment.id
-            )),
-            None => {}
-        }
-        Ok(())
+            ),
+        };
+        (self.report)(refused);
+        Ok(false)
     }
 }

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use books::{BooksError, Pace};
-pub use compare::{Comparison, Difference, DifferenceKind, compare};
+pub use compare::{Comparison, Difference, DifferenceKind, Open, compare};
 pub use recover::{RecoverError, Recovered, Recovery, recover};
 
 use uuid::Uuid;
@@ -33,13 +33,15 @@ use crate::{
 };
 
 /// Rows that are read at once.
-const ROWS_MAX: usize = 100;
+const ROWS_MAX: u32 = 100;
 
 /// What to compare.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     /// Of what was made in it, on either side.
     pub span: Span,
+    /// Whether payments of providers that are not at hand are passed over; otherwise they are an error.
+    pub is_partial: bool,
     /// How long an operation may take: what is younger and differs is under way.
     pub under_way: Duration,
     pub pace: Pace,
@@ -70,17 +72,31 @@ pub struct Summary {
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
+    /// Without one nothing at the providers is our own, and all would be somebody else's.
+    #[error("no server was ever started over this database")]
+    NoInstallation,
+    /// How many payments of each provider nobody can be asked about.
+    #[error("in that time, payments went to providers that are not configured: {}", counted(.0))]
+    NotConfigured(BTreeMap<String, u64>),
     #[error(transparent)]
     Books(#[from] BooksError),
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
+fn counted(payments: &BTreeMap<String, u64>) -> String {
+    let all: Vec<_> = (payments.iter())
+        .map(|(provider, count)| format!("{count} to {provider:?}"))
+        .collect();
+    all.join(", ")
+}
+
 /// Compares everything that was made in a span of time, and calls `report` for each difference.
-/// Payments of providers that are not among `providers` are left out.
 ///
 /// # Errors
-/// When the store or a provider does not answer, or has more than can be held.
+/// When the store or a provider does not answer, or has more than can be held; when the store has no
+/// installation; and when a payment went to a provider that is not among `providers`, unless the
+/// scope [is partial](Scope::is_partial).
 pub async fn reconcile(
     store: &dyn Store,
     providers: &[Arc<dyn Books>],
@@ -88,9 +104,10 @@ pub async fn reconcile(
     scope: Scope,
     mut report: impl FnMut(Finding),
 ) -> Result<Summary, ReconcileError> {
+    let installation = store.installation().await?;
     let mut work = Work {
         store,
-        installation: store.installation().await?.map(|it| it.id),
+        installation: installation.ok_or(ReconcileError::NoInstallation)?.id,
         readers: (providers.iter())
             .map(|provider| {
                 (
@@ -100,9 +117,15 @@ pub async fn reconcile(
             })
             .collect(),
         settled_before: environment.now().minus(scope.under_way),
+        open: BTreeMap::new(),
         summary: Summary::default(),
         report: &mut report,
     };
+    if !scope.is_partial {
+        work.every_provider_is_at_hand(scope.span).await?;
+    }
+    // Before the payments are read: what is settled meanwhile shows as fresh, and not as in doubt.
+    work.open = open(store).await?;
     let seen = work.books(scope.span).await?;
     work.theirs(&seen).await?;
     work.ours(scope.span, &seen).await?;
@@ -112,16 +135,60 @@ pub async fn reconcile(
 /// The payments that a provider showed, by our id.
 type Seen = BTreeMap<(PaymentId, String), Vec<Record>>;
 
+/// Captures, cancels and refunds of which nobody knows yet what became, by payment.
+async fn open(store: &dyn Store) -> Result<BTreeMap<PaymentId, Vec<Open>>, ReadError> {
+    let (mut open, mut after) = (BTreeMap::<_, Vec<_>>::new(), None);
+    loop {
+        let page = store.unsettled_after(after, ROWS_MAX).await?;
+        let Some(last) = page.last() else {
+            return Ok(open);
+        };
+        after = Some(last.operation.id);
+        for standing in &page {
+            if let Some(one) = Open::of(&standing.operation) {
+                open.entry(standing.payment.id).or_default().push(one);
+            }
+        }
+    }
+}
+
 struct Work<'a> {
     store: &'a dyn Store,
-    installation: Option<Uuid>,
+    installation: Uuid,
     readers: BTreeMap<String, Reader<'a>>,
     settled_before: Timestamp,
+    open: BTreeMap<PaymentId, Vec<Open>>,
     summary: Summary,
     report: &'a mut dyn FnMut(Finding),
 }
 
 impl Work<'_> {
+    /// Before any provider is asked, which takes its time.
+    async fn every_provider_is_at_hand(&self, span: Span) -> Result<(), ReconcileError> {
+        let (mut missing, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.page(span, after).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = Some(last.id);
+            for payment in page {
+                if !self.readers.contains_key(&payment.provider) {
+                    *missing.entry(payment.provider).or_default() += 1;
+                }
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(ReconcileError::NotConfigured(missing)),
+        }
+    }
+
+    async fn page(&self, span: Span, after: Option<PaymentId>) -> Result<Vec<Payment>, ReadError> {
+        let Span { from, to } = span;
+        self.store.payments_between(from, to, after, ROWS_MAX).await
+    }
+
     async fn books(&mut self, span: Span) -> Result<Seen, ReconcileError> {
         let mut seen = Seen::new();
         for (name, reader) in &self.readers {
@@ -141,7 +208,7 @@ impl Work<'_> {
     /// Every payment that a provider showed.
     async fn theirs(&mut self, seen: &Seen) -> Result<(), ReconcileError> {
         let all: Vec<_> = seen.iter().collect();
-        for some in all.chunks(ROWS_MAX) {
+        for some in all.chunks(ROWS_MAX as usize) {
             let ids: BTreeSet<_> = some.iter().map(|((id, _), _)| *id).collect();
             let payments = self.store.payments_by_id(ids.into_iter().collect()).await?;
             for ((id, provider), records) in some {
@@ -156,11 +223,7 @@ impl Work<'_> {
     async fn ours(&mut self, span: Span, seen: &Seen) -> Result<(), ReconcileError> {
         let mut after = None;
         loop {
-            let limit = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
-            let page = self
-                .store
-                .payments_between(span.from, span.to, after, limit)
-                .await?;
+            let page = self.page(span, after).await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
@@ -189,8 +252,11 @@ impl Work<'_> {
         // What another provider has of a payment is not of the one that took it.
         let elsewhere = payment.is_some_and(|payment| payment.provider != provider);
         let compared = match payment.filter(|_| elsewhere) {
-            Some(payment) => compare(Some(&lent(payment)), &records, self.settled_before),
-            None => compare(payment, &records, self.settled_before),
+            Some(payment) => compare(Some(&lent(payment)), &[], &records, self.settled_before),
+            None => {
+                let open = self.open.get(&id).map_or(&[][..], Vec::as_slice);
+                compare(payment, open, &records, self.settled_before)
+            }
         };
         self.summary.compared += u64::from(!elsewhere);
         match compared {
@@ -212,8 +278,8 @@ impl Work<'_> {
 }
 
 /// Whether an object is marked by another installation on the same account.
-fn is_anothers(marked: Option<Uuid>, ours: Option<Uuid>) -> bool {
-    marked.is_some() && marked != ours
+fn is_anothers(marked: Option<Uuid>, ours: Uuid) -> bool {
+    marked.is_some_and(|marked| marked != ours)
 }
 
 /// The object that a payment knows, if it was made at another time than the others.

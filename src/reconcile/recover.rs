@@ -80,6 +80,15 @@ impl Recovered {
 /// Why a recovery was not finished; it may be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
+    /// Without one nothing at the providers is our own.
+    #[error("no server was ever started over this database")]
+    NoInstallation,
+    /// There is nothing to work on, here or there: it is another database, or has another id.
+    #[error(
+        "the database has no payment, and nothing that the providers have since {since} is its own; \
+         {others} of it are of other installations"
+    )]
+    NothingIsOurs { since: Timestamp, others: u64 },
     #[error(transparent)]
     Books(#[from] BooksError),
     #[error(transparent)]
@@ -92,7 +101,8 @@ pub enum RecoverError {
 /// may run meanwhile.
 ///
 /// # Errors
-/// [`RecoverError`] says what did not answer; what was done until then stands.
+/// [`RecoverError`] says what did not answer, what was done until then stands; or that nothing can be
+/// recovered, and nothing was done.
 pub async fn recover(
     store: &dyn Store,
     providers: &[Arc<dyn Books>],
@@ -104,10 +114,11 @@ pub async fn recover(
         let name = provider.profile().name.clone();
         (name, Reader::new(&**provider, environment, recovery.pace))
     });
+    let installation = store.installation().await?;
     let mut work = Work {
         store,
         environment,
-        installation: store.installation().await?.map(|it| it.id),
+        installation: installation.ok_or(RecoverError::NoInstallation)?.id,
         readers: readers.collect(),
         recovery,
         done: Recovered::default(),
@@ -115,6 +126,12 @@ pub async fn recover(
     };
     // All of the reading first: a provider that does not answer leaves everything as it was.
     let (records, refunds) = work.books().await?;
+    if records.is_empty() && refunds.is_empty() && work.has_no_payment().await? {
+        return Err(RecoverError::NothingIsOurs {
+            since: recovery.since,
+            others: work.done.others,
+        });
+    }
     if !recovery.dry_run {
         store
             .renew_installation(Installation::new(environment))
@@ -136,7 +153,7 @@ pub(super) type Named<T> = Vec<(String, T)>;
 pub(super) struct Work<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) environment: &'a Environment,
-    installation: Option<Uuid>,
+    installation: Uuid,
     pub(super) readers: BTreeMap<String, Reader<'a>>,
     pub(super) recovery: Recovery,
     pub(super) done: Recovered,
@@ -149,6 +166,12 @@ impl<'a> Work<'a> {
             from: self.recovery.since.minus(CLOCK_SKEW),
             to: self.environment.now().plus(CLOCK_SKEW),
         }
+    }
+
+    async fn has_no_payment(&self) -> Result<bool, ReadError> {
+        let from = Timestamp::from_micros(0);
+        let some = self.store.payments_between(from, self.span().to, None, 1);
+        Ok(some.await?.is_empty())
     }
 
     /// What carries our marks, the oldest first.
@@ -269,25 +292,23 @@ impl<'a> Work<'a> {
             ));
             return Ok(());
         };
+        let is_whole = creation.is_whole;
+        if !self.recovery.dry_run {
+            self.ensure_merchant(origin.merchant_id).await?;
+            let begun = self.store.begin(vec![creation.new]).await.pop();
+            let standing = begun.unwrap_or_else(no_result)?;
+            if !standing.applied {
+                (self.report)(format!(
+                    "{provider} has {}, whose key is taken by {}",
+                    record.reference, standing.payment.id
+                ));
+                return Ok(());
+            }
+            self.finish(standing, books, Some(record)).await?;
+        }
         self.done.payments += 1;
-        self.done.incomplete += u64::from(!creation.is_whole);
-        if self.recovery.dry_run {
-            return Ok(());
-        }
-        self.ensure_merchant(origin.merchant_id).await?;
-        let begun = self.store.begin(vec![creation.new]).await.pop();
-        let Some(standing) = begun.transpose()? else {
-            return Ok(());
-        };
-        if !standing.applied {
-            self.done.payments -= 1;
-            (self.report)(format!(
-                "{provider} has {}, whose key is taken by {}",
-                record.reference, standing.payment.id
-            ));
-            return Ok(());
-        }
-        self.finish(standing, books, Some(record)).await
+        self.done.incomplete += u64::from(!is_whole);
+        Ok(())
     }
 
     /// A merchant that was made since the backup: its name is not known.
@@ -355,8 +376,12 @@ impl<'a> Work<'a> {
             change,
             at: self.environment.now(),
         };
-        let nothing = || Err(WriteError::Unknown("the store gave no result".to_owned()));
         let changed = self.store.change(vec![change]).await.pop();
-        Ok(changed.unwrap_or_else(nothing)?)
+        Ok(changed.unwrap_or_else(no_result)?)
     }
+}
+
+/// The error of a store that breaks its word: it owes a result for each row.
+pub(super) fn no_result<T>() -> Result<T, WriteError> {
+    Err(WriteError::Unknown("the store gave no result".to_owned()))
 }

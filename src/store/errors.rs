@@ -1,5 +1,7 @@
 //! Why a store cannot be opened, and what an error of the database says about the rows.
 
+use std::time::Duration;
+
 use diesel::result::{DatabaseErrorKind as Kind, Error};
 
 use super::{ReadError, WriteError, batch::Failure, rows::Unreadable};
@@ -32,6 +34,11 @@ pub enum StoreStartError {
     NewerSchema(Vec<String>),
     #[error("a migration failed, and those after it were not run: {0}")]
     Migration(String),
+    #[error(
+        "another program is migrating the database, or holds the lock for it: it was waited for for \
+         {} s", waited.as_secs()
+    )]
+    Migrating { waited: Duration },
 }
 
 /// What an error of a statement says about its transaction.

@@ -133,6 +133,20 @@ async fn a_program_that_may_not_migrate_says_what_is_missing(backend: Backend) {
     drop(world.pay_at(&node, "order-17", &eur(1)).await.expect(201));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_checks_while_another_program_migrates_is_told_so() {
+    let world = World::start(Backend::Postgres).await;
+    let _migrating = world.database.lock_migrations().await;
+    let checked = oncepay(&world.database, "check", &[]);
+    assert_eq!(checked.status.code(), Some(1));
+    let said = said(&checked);
+    let told = |line: &str| {
+        line.starts_with("FAILED  store") && line.contains("another program is migrating")
+    };
+    assert!(said.lines().any(told), "{said}");
+    assert!(!said.contains("cannot be reached"), "{said}");
+}
+
 /// As a program of a later version would that adds a column.
 async fn migrate_further(database: &Database) {
     let done = format!("insert into __diesel_schema_migrations (version) values ('{NEWER}')");

@@ -270,6 +270,15 @@ impl Database {
         self.lock("api_keys in access exclusive mode").await
     }
 
+    /// Is for other programs one that migrates, until the lock is dropped.
+    pub(crate) async fn lock_migrations(&self) -> AsyncPgConnection {
+        let mut connection = AsyncPgConnection::establish(self.url()).await.unwrap();
+        // The ASCII of `oncepay`, as every program of ours has it.
+        let sql = format!("select pg_advisory_lock({})", 0x6f_6e63_6570_6179_i64);
+        connection.batch_execute(&sql).await.unwrap();
+        connection
+    }
+
     async fn lock(&self, table_and_mode: &str) -> AsyncPgConnection {
         let mut connection = AsyncPgConnection::establish(self.url()).await.unwrap();
         let sql = format!("begin; lock table {table_and_mode}");

@@ -2,6 +2,7 @@
 
 mod interrupted;
 mod lost;
+mod refusals;
 mod whose;
 
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultPlan, FaultRule};

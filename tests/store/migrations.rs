@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     harness::execute,
-    store::fixture::{Fixture, new_database, on_both_stores, only, settings},
+    store::fixture::{Fixture, eventually, new_database, on_both_stores, only, settings},
     store::samples::captured,
 };
 
@@ -139,6 +139,73 @@ async fn programs_that_migrate_at_once_take_turns() {
 
         assert_eq!(run, pending.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_makes_and_changes_nothing() {
+    let name = new_database("template0").await;
+    let postgres = StoreUrl::parse(&name.clone().into()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    let sqlite = |path, create| StoreUrl::Sqlite { path, create };
+    let missing = sqlite(folder.path().join("none.db"), true);
+    let mut notes =
+        <SqliteConnection as diesel::Connection>::establish(path.to_str().unwrap()).unwrap();
+    let made = diesel::sql_query("create table notes (text text)").execute(&mut notes);
+    made.unwrap();
+    drop(notes);
+    let bytes = fs::read(&path).unwrap();
+
+    for url in [postgres, missing, sqlite(path.clone(), true)] {
+        let found = inspect(&url).await.unwrap();
+        assert!(found.is_blank && !found.pending.is_empty());
+        let mut lacking = settings(&url);
+        lacking.migrate = false;
+        let refused = open(lacking).await.err().unwrap();
+        assert!(matches!(refused, StoreStartError::MigrationsPending(_)));
+    }
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    // It would be there already.
+    execute(
+        &name,
+        "create table __diesel_schema_migrations (version text)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_migrates_is_waited_for_and_told_by_an_error_of_its_own() {
+    let at = Fixture::postgres().await;
+    let StoreUrl::Postgres(url) = &at.url else {
+        panic!("not a PostgreSQL")
+    };
+    let url = url.expose_secret();
+    let mut other =
+        <diesel_async::AsyncPgConnection as diesel_async::AsyncConnection>::establish(url)
+            .await
+            .unwrap();
+    // The ASCII of `oncepay`, as every program of ours has it.
+    let lock = format!("select pg_advisory_lock({})", 0x6f_6e63_6570_6179_i64);
+    let locked = diesel_async::SimpleAsyncConnection::batch_execute(&mut other, &lock);
+    locked.await.unwrap();
+
+    let refused = inspect(&at.url).await.err().unwrap();
+    assert!(
+        matches!(refused, StoreStartError::Migrating { .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("another program"), "{refused}");
+    assert!(refused.to_string().contains("5 s"), "{refused}");
+
+    let url = at.url.clone();
+    let waiting = tokio::spawn(async move { migrate(&url).await });
+    let asking = "select 1 / count(*) from pg_stat_activity \
+        where datname = current_database() and query like '%pg_try_advisory_lock%' \
+        and pid <> pg_backend_pid()";
+    eventually(async || at.sql(asking).await.ok()).await;
+    drop(other);
+    assert_eq!(waiting.await.unwrap().unwrap(), [] as [String; 0]);
 }
 
 #[test]

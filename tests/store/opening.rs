@@ -71,6 +71,35 @@ fn a_url_says_which_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_would_not_count_is_refused_by_its_name() {
+    for (parameter, name) in [
+        ("connect_timeout=10", "connect_timeout"),
+        ("connect%5Ftimeout=10", "connect_timeout"),
+        ("keepalives=0", "keepalives"),
+        ("keepalives_idle=60", "keepalives_idle"),
+        ("keepalives_interval=60", "keepalives_interval"),
+        ("keepalives_count=9", "keepalives_count"),
+        ("keepalives_retries=9", "keepalives_retries"),
+        ("tcp_user_timeout=60000", "tcp_user_timeout"),
+        ("load_balance_hosts=random", "load_balance_hosts"),
+        ("sslcert=client.pem", "sslcert"),
+    ] {
+        let url = format!("postgres://user:hunter2@127.0.0.1:1/none?sslmode=disable&{parameter}");
+        let refused = refusal(&url).await;
+        assert!(matches!(refused, StoreStartError::Url(_)), "{refused}");
+        let told = refused.to_string();
+        assert!(told.contains(&format!("`{name}`")), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    // What it asks for is so.
+    let same = "postgres://127.0.0.1:1/none?load_balance_hosts=disable&application_name=shop";
+    assert!(matches!(
+        refusal(same).await,
+        StoreStartError::Unreachable(_)
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgets_commits_is_refused() {
     let start = || PostgresServer::start(Fsync::Off);
     let server = tokio::task::spawn_blocking(start).await.unwrap();

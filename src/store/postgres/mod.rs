@@ -40,7 +40,7 @@ use super::{
     decide,
     errors::failure,
     follow_ups::subjects as follow_up_subjects,
-    inspect,
+    migrations::inspect_to_use,
     tasks::{self, Tasks},
 };
 use crate::{
@@ -134,7 +134,7 @@ impl PostgresStore {
     /// When the server cannot be reached, runs without `fsync`, `full_page_writes` or
     /// `synchronous_commit`, lacks migrations, or is of newer programs that have shut this one out.
     pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreStartError> {
-        let found = inspect(&StoreUrl::Postgres(settings.url.clone())).await?;
+        let found = inspect_to_use(&StoreUrl::Postgres(settings.url.clone())).await?;
         found.accept(settings.allow_unsafe)?;
         let pool = pool::open(&settings.url, settings.pool_max).await?;
         Ok(Self {

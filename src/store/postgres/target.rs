@@ -167,8 +167,12 @@ impl Parameters {
         let mut left = Vec::new();
         for parameter in parameters[1..].split('&') {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let value = percent_decode_str(value).decode_utf8_lossy();
-            match key {
+            let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+            let (key, value) = (decoded(key), decoded(value));
+            if let Some(reason) = why_refused(&key, &value) {
+                return Err(StoreStartError::Url(format!("leave out `{key}`: {reason}")));
+            }
+            match &*key {
                 "sslmode" => read.tls.mode = value.parse()?,
                 "sslrootcert" => read.tls.root_cert = Some(value.into_owned()),
                 "target_session_attrs" => read.must_take_writes = Some(takes_writes(&value)?),
@@ -180,6 +184,27 @@ impl Parameters {
             false => format!("{rest}?{}", left.join("&")),
         };
         Ok((url.into(), read))
+    }
+}
+
+/// Why a parameter of libpq is not taken: the program has a rule of its own in its place.
+fn why_refused(key: &str, value: &str) -> Option<&'static str> {
+    match key {
+        "connect_timeout" => Some(
+            "a host always has two seconds, and the next is asked beside it before they are over",
+        ),
+        "keepalives"
+        | "keepalives_idle"
+        | "keepalives_interval"
+        | "keepalives_count"
+        | "keepalives_retries"
+        | "tcp_user_timeout" => {
+            Some("a connection whose server falls silent is always given up within seconds")
+        }
+        "load_balance_hosts" if value != "disable" => {
+            Some("of several hosts, always the one that takes writes is connected to")
+        }
+        _ => None,
     }
 }
 

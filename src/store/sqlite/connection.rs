@@ -15,9 +15,15 @@ use crate::payment::Timestamp;
 const SESSION: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
     pragma synchronous = full; pragma foreign_keys = on;";
 const READ_ONLY: &str = "pragma query_only = on;";
+/// Leaves the file in the journal mode that it has; reading its schema shows whether it is a database.
+const TO_LOOK: &str = "pragma busy_timeout = 5000; pragma query_only = on; pragma schema_version;";
 
 /// Opens the file to write. Blocks.
 pub(super) fn open(path: &Path) -> Result<SqliteConnection, StoreStartError> {
+    open_with(path, SESSION)
+}
+
+fn open_with(path: &Path, session: &str) -> Result<SqliteConnection, StoreStartError> {
     let failed = |reason: String| StoreStartError::File {
         path: path.display().to_string(),
         reason,
@@ -30,7 +36,7 @@ pub(super) fn open(path: &Path) -> Result<SqliteConnection, StoreStartError> {
     let mut connection =
         SqliteConnection::establish(file).map_err(|error| failed(error.to_string()))?;
     connection
-        .batch_execute(SESSION)
+        .batch_execute(session)
         .map_err(|error| failed(error.to_string()))?;
     Ok(connection)
 }
@@ -50,11 +56,25 @@ pub(in super::super) fn connect_to_migrate(
     path: &Path,
     create: bool,
 ) -> Result<SqliteConnection, StoreStartError> {
-    if !create && !path.exists() {
-        let path = path.display().to_string();
-        return Err(StoreStartError::NoSuchFile { path });
+    if !create {
+        must_exist(path)?;
     }
     open(path)
+}
+
+/// A connection for who only looks, which makes and changes nothing. Blocks.
+pub(in super::super) fn connect_to_look(path: &Path) -> Result<SqliteConnection, StoreStartError> {
+    must_exist(path)?;
+    open_with(path, TO_LOOK)
+}
+
+fn must_exist(path: &Path) -> Result<(), StoreStartError> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(StoreStartError::NoSuchFile {
+            path: path.display().to_string(),
+        }),
+    }
 }
 
 /// Whether another process has the file open: while one has, the file cannot leave its journal mode,

@@ -18,7 +18,7 @@ use std::{hash::Hash, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-pub(super) use connection::{connect_to_migrate, is_in_use};
+pub(super) use connection::{connect_to_look, connect_to_migrate, is_in_use};
 
 use self::{readers::Readers, writer::Writer};
 use super::{
@@ -27,7 +27,7 @@ use super::{
     batch::{self, Failure},
     decide,
     follow_ups::subjects as follow_up_subjects,
-    inspect,
+    migrations::inspect_to_use,
     tasks::{self, Tasks},
 };
 use crate::{
@@ -79,7 +79,7 @@ impl SqliteStore {
             path: path.clone(),
             create,
         };
-        inspect(&url).await?.accept(false)?;
+        inspect_to_use(&url).await?.accept(false)?;
         let writer = Writer::start(&path)?;
         Ok(Self {
             writing: Arc::new(Writing {
