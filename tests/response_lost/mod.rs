@@ -1,18 +1,20 @@
 //! What happens if the response never arrives?
 
+use futures_util::future::join_all;
 use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 use serde_json::json;
 
 use crate::downstream_fails::{
     charges_of, forgetful_world, order, payment_under, quick_world, settled_by_itself,
 };
-use crate::harness::{Backend, eventually, on_both_stores};
+use crate::harness::{Backend, client, eventually, on_both_stores, send};
 
 on_both_stores! {
     a_charge_whose_answer_is_lost_is_found_without_its_client
     rule_5_a_stored_error_is_looked_up_and_not_sent_again
     rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier
     rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again
+    rule_9_a_charge_is_found_between_others_that_make_a_page_of_the_list_long
     rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined
 }
 
@@ -85,6 +87,33 @@ async fn rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent
         sent,
         "no blind re-send"
     );
+}
+
+/// Others use the account, too, and say a lot about each payment.
+async fn rule_9_a_charge_is_found_between_others_that_make_a_page_of_the_list_long(
+    backend: Backend,
+) {
+    let world = forgetful_world(backend).await;
+    let (http, url) = (client(), format!("http://{}", world.sandbox.address()));
+    let mut form = vec![
+        ("amount".to_owned(), "4200".to_owned()),
+        ("currency".to_owned(), "eur".to_owned()),
+        ("payment_method".to_owned(), "pm_card_visa".to_owned()),
+        ("confirm".to_owned(), "true".to_owned()),
+    ];
+    form.extend((0..40).map(|n| (format!("metadata[about_{n}]"), "x".repeat(500))));
+    let others = (0..100).map(|_| {
+        let request = http.post(format!("{url}/v1/payment_intents"));
+        send(request.bearer_auth("sandbox_secret").form(&form))
+    });
+    for other in join_all(others).await {
+        other.expect(200);
+    }
+    world.inject(FaultRule::new(FaultKind::HangAfter)).await;
+    world.pay("k", &order("k")).await.expect(202);
+    let settled = settled_by_itself(&world, "k").await;
+    assert_eq!(settled["status"], "succeeded");
+    assert_eq!(charges_of(&world, "k"), 1);
 }
 
 async fn rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined(backend: Backend) {

@@ -163,7 +163,9 @@ impl Store for SqliteStore {
     }
 
     fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {
-        reading!(self, |connection| { unsettled::loose_ends(connection, limit) })
+        reading!(self, |connection| {
+            unsettled::loose_ends(connection, limit)
+        })
     }
 
     fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>> {

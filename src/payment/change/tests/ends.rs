@@ -434,7 +434,7 @@ fn a_creation_takes_no_word_about_how_it_stands() {
 #[test]
 fn rule_12_of_several_that_would_give_a_stray_charge_back_one_has_the_turn() {
     let refused = after(&rows(), 1, declined());
-    let turn = |n| Change::PostponeStray {
+    let turn = |n| Change::TakeTurn {
         owner: Owner([n; 16]),
         again_in: LEASE,
     };
