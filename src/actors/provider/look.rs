@@ -141,8 +141,12 @@ async fn go_on(shared: &ProviderShared, inquiry: &Inquiry, progress: &mut Progre
                 _ => Found::More,
             };
         }
-        let question = shared.provider.find(&inquiry.call, &mut progress.search);
-        let found = ask(shared, inquiry, question).await;
+        let found = if inquiry.purpose == Purpose::Settling && !shared.gate.has_room_to_search() {
+            refused(NotSentReason::NoRoom, "too many questions are under way")
+        } else {
+            let question = shared.provider.find(&inquiry.call, &mut progress.search);
+            ask(shared, inquiry, question).await
+        };
         match &found {
             Found::More => {
                 progress.answered += 1;
@@ -227,8 +231,12 @@ async fn ask(
 }
 
 fn withheld(detail: &str) -> Found {
+    refused(NotSentReason::Withheld, detail)
+}
+
+fn refused(reason: NotSentReason, detail: &str) -> Found {
     Found::Unanswered(Outcome::NotSent(NotSent {
-        reason: NotSentReason::Withheld,
+        reason,
         detail: detail.to_owned(),
         retry_after: None,
     }))
