@@ -10,7 +10,7 @@ use super::{
     drive::{Conclusion, Seen},
     intent::failover_route,
     lease::Lease,
-    provider::{Inquiry, Job},
+    provider::{Inquiry, Job, Reach},
     system::{DriveContext, Route},
 };
 use crate::{
@@ -136,7 +136,7 @@ impl<'a> Held<'a> {
     fn job(&self, room: Option<LimiterPermit>, lease: &Lease<'_>) -> Job {
         let operation = &self.standing.operation;
         Job {
-            call: call_of(&self.standing, self.errand.request_id),
+            call: Call::of(&self.standing, self.errand.request_id),
             in_doubt: operation.in_doubt,
             reference: operation.own_object().map(str::to_owned),
             window: lease.window(),
@@ -187,9 +187,14 @@ impl<'a> Held<'a> {
         let terms = terms(route);
         let now = self.standing.now.plus(self.asked.monotonic.elapsed());
         let leased = operation.lease_until.since(self.standing.now);
+        // As of the beginning: what is read later was not there then either.
+        let absence = judge_absence(operation, terms, now);
+        let reach = Reach::of(operation, terms, now);
         let inquiry = Inquiry {
-            call: call_of(&self.standing, self.errand.request_id),
+            call: Call::of(&self.standing, self.errand.request_id),
             sent: sent_between(operation, terms, now),
+            absent_at: operation.absent_at,
+            reach,
             purpose: self.errand.purpose,
             // Not the client's: who waits hears that it is in doubt, while the look goes on.
             deadline: Deadline::at(self.asked.monotonic + leased),
@@ -210,20 +215,25 @@ impl<'a> Held<'a> {
                 left.reason = doubt.reason.as_str().to_owned();
                 left.reference = doubt.reference;
             }
-            Found::There(_) | Found::Unanswered(_) | Found::More => {}
-            Found::Absent => {
-                let waited = self.asked.monotonic.elapsed();
-                let now = self.standing.now.plus(waited);
-                match judge_absence(operation, terms, now) {
-                    Absence::Settles => return self.settle_absent().await,
-                    Absence::First { again_in } => {
-                        left.absent = true;
-                        left.again_in = again_in;
-                    }
-                    Absence::MeansNothing { again_in } => left.again_in = again_in,
-                    Absence::OperatorOnly => {}
-                }
+            Found::There(_) | Found::Unanswered(_) => {}
+            Found::More => {
+                left.again_in = match (absence, reach) {
+                    (Absence::MeansNothing { again_in }, _) => again_in,
+                    (Absence::OperatorOnly, Reach::Near) => Duration::ZERO,
+                    // The rest is read as soon as there is a turn.
+                    _ => self.context.settings.recovery.backoff.base,
+                };
             }
+            Found::Absent => match absence {
+                Absence::Settles => return self.settle_absent().await,
+                Absence::First { again_in } => {
+                    left.absent = true;
+                    left.again_in = again_in;
+                }
+                Absence::MeansNothing { again_in } => left.again_in = again_in,
+                // That all of it was read once is enough.
+                Absence::OperatorOnly => left.absent = reach == Reach::Whole,
+            },
         }
         self.leave_in_doubt(left).await
     }
@@ -348,11 +358,6 @@ impl<'a> Held<'a> {
         let standing = self.context.change(operation, change).await?;
         Ok(Seen { standing, since })
     }
-}
-
-/// The operation as its provider gets it.
-pub(super) fn call_of(standing: &Standing, request_id: RequestId) -> Call {
-    Call::of(standing, request_id)
 }
 
 /// The conclusion that the rows allow, whoever wrote them.

@@ -5,13 +5,13 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{
-    held::{call_of, sent_between, tell_of_stray, terms},
-    provider::Inquiry,
+    held::{sent_between, tell_of_stray, terms},
+    provider::{Inquiry, Reach},
     system::{DriveContext, Route},
 };
 use crate::{
     payment::{ApprovedAs, Change, OperationKind, PaymentStatus, Standing, Verdict},
-    provider::{Expected, Found, Outcome, Stray},
+    provider::{Call, Expected, Found, Outcome, Stray},
     resilience::{Deadline, Purpose},
 };
 
@@ -67,8 +67,10 @@ async fn look_again(context: &DriveContext, route: &Route, standing: &Standing) 
     let found = match can_tell(standing) {
         true => {
             let inquiry = Inquiry {
-                call: call_of(standing, operation.request_id),
+                call: Call::of(standing, operation.request_id),
                 sent: sent_between(operation, terms(route), standing.now),
+                absent_at: operation.absent_at,
+                reach: Reach::Whole,
                 purpose: Purpose::Settling,
                 // No other node has its turn before.
                 deadline: Deadline::at(Instant::now() + context.settings.lease),

@@ -42,9 +42,47 @@ pub struct RecoverySettings {
 /// Rows of one sweep that need no provider.
 const ROWS_MAX: u32 = 256;
 
+/// Room for what recovery does at once.
+#[derive(Clone)]
+struct Slots {
+    all: Arc<Semaphore>,
+    /// Half of them at most are for reading long lists: what one more request settles does not wait
+    /// until those are read.
+    to_look: Arc<Semaphore>,
+}
+
+/// A slot; for a look, one of those that are for looks, too.
+type Slot = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+impl Slots {
+    fn new(at_once: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(at_once)),
+            to_look: Arc::new(Semaphore::new((at_once / 2).max(1))),
+        }
+    }
+
+    fn available(&self, to_look: bool) -> usize {
+        let all = self.all.available_permits();
+        match to_look {
+            true => all.min(self.to_look.available_permits()),
+            false => all,
+        }
+    }
+
+    fn take(&self, to_look: bool) -> Option<Slot> {
+        let slot = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        if !to_look {
+            return Some((slot, None));
+        }
+        let look = Arc::clone(&self.to_look).try_acquire_owned().ok()?;
+        Some((slot, Some(look)))
+    }
+}
+
 pub(crate) struct RecoveryActor {
     context: Arc<DriveContext>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 }
 
 impl RecoveryActor {
@@ -52,7 +90,7 @@ impl RecoveryActor {
         let at_once = context.settings.recovery.at_once_max as usize;
         Self {
             context,
-            slots: Arc::new(Semaphore::new(at_once)),
+            slots: Slots::new(at_once),
         }
     }
 
@@ -60,7 +98,7 @@ impl RecoveryActor {
     fn sweep(&mut self, actor: &mut Context<Self>) {
         let sweep = Sweep {
             context: Arc::clone(&self.context),
-            slots: Arc::clone(&self.slots),
+            slots: self.slots.clone(),
         };
         let swept = self.context.tasks.spawn(sweep.run());
         let pause = self.pause();
@@ -89,7 +127,7 @@ impl Actor for RecoveryActor {
 /// One look at everything that was left behind.
 struct Sweep {
     context: Arc<DriveContext>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 }
 
 impl Sweep {
@@ -113,44 +151,46 @@ impl Sweep {
     }
 
     /// Claims of each provider's operations as many as it lets pass, in an equal share of the free slots:
-    /// who is claimed and cannot be sent waits longer for nothing.
+    /// who is claimed and cannot be sent waits longer for nothing. What can only be found comes last.
     async fn settle_abandoned(&self) -> Result<(), WriteError> {
-        let mut providers = self.context.recoverable_providers();
-        while let Some((provider, resends)) = providers.pop() {
-            let others = providers.len();
-            let share = self.slots.available_permits().div_ceil(others + 1);
-            let limit = u32::try_from(share).unwrap_or(u32::MAX).min(resends);
-            self.settle_abandoned_at(provider, limit).await?;
+        for to_look in [false, true] {
+            let mut providers = self.context.recoverable_providers();
+            while let Some((provider, resends)) = providers.pop() {
+                let others = providers.len();
+                let share = self.slots.available(to_look).div_ceil(others + 1);
+                let limit = u32::try_from(share).unwrap_or(u32::MAX).min(resends);
+                self.settle_abandoned_at(provider, to_look, limit).await?;
+            }
         }
         Ok(())
     }
 
-    async fn settle_abandoned_at(&self, provider: String, limit: u32) -> Result<(), WriteError> {
-        let mut permits: Vec<OwnedSemaphorePermit> = Vec::new();
-        for _ in 0..limit {
-            match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(permit) => permits.push(permit),
-                Err(_none_left) => break,
-            }
-        }
-        if permits.is_empty() {
+    async fn settle_abandoned_at(
+        &self,
+        provider: String,
+        to_look: bool,
+        limit: u32,
+    ) -> Result<(), WriteError> {
+        let slots: Vec<Slot> = (0..limit).map_while(|_| self.slots.take(to_look)).collect();
+        if slots.is_empty() {
             return Ok(());
         }
         let asked = Moment::read(&self.context);
         let claim = Claim {
             owner: self.context.environment.new_owner(),
             lease: self.context.settings.lease,
-            limit: u32::try_from(permits.len()).unwrap_or(u32::MAX),
+            limit: u32::try_from(slots.len()).unwrap_or(u32::MAX),
             providers: vec![provider],
+            to_be_found: to_look,
             at: self.context.environment.now(),
         };
         let claimed = self.context.store.claim(claim).await?;
-        for (standing, permit) in claimed.into_iter().zip(permits) {
+        for (standing, slot) in claimed.into_iter().zip(slots) {
             let context = Arc::clone(&self.context);
             let span = info_span!("recovery", operation = %standing.operation.id);
             let settling = async move {
                 settle(&context, standing, asked).await;
-                drop(permit);
+                drop(slot);
             };
             let drives = &self.context.drives;
             drives.spawn_on(settling.instrument(span), &self.context.tasks);
@@ -187,8 +227,8 @@ impl Sweep {
             if operation.next_recovery_at > standing.now {
                 break; // They come in the order of their turns.
             }
-            let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
-                break;
+            let Some(slot) = self.slots.take(!operation.has_stray()) else {
+                continue; // Another may need no look.
             };
             let tries = operation.recovery_tries.unsigned_abs().saturating_add(1);
             let chance = self.context.environment.random_fraction();
@@ -201,7 +241,7 @@ impl Sweep {
                     let context = Arc::clone(&self.context);
                     let tying = async move {
                         loose_ends::tie_up(&context, &taken).await;
-                        drop(permit);
+                        drop(slot);
                     };
                     self.context.drives.spawn_on(tying, &self.context.tasks);
                 }

@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use super::{
-    held::{call_of, sent_between, terms},
+    held::{sent_between, terms},
     payments::Payments,
-    provider::Inquiry,
+    provider::{Inquiry, Reach},
     system::{DriveContext, Route},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         Change, Decline, LeftInDoubt, OperationId, OperationState, Payment, PaymentId, Standing,
         Timestamp, Verdict, absence_counts_from,
     },
-    provider::{Found, Outcome},
+    provider::{Call, Found, Outcome},
     resilience::{Deadline, Purpose},
     store::{ReadError, WriteError},
 };
@@ -235,17 +235,25 @@ impl Resolving<'_> {
             Found::Unanswered(Outcome::InDoubt(doubt)) => Err(self.leave(doubt.detail).await),
             Found::There(Outcome::NotSent(refused))
             | Found::Unanswered(Outcome::NotSent(refused)) => Err(self.leave(refused.detail).await),
-            Found::More | Found::Unanswered(_) => {
-                Err(self.leave("no answer that tells".to_owned()).await)
+            Found::More => {
+                let read_in_part =
+                    "its list is long, and was read in part; the next time goes on there";
+                Err(self.leave(read_in_part.to_owned()).await)
             }
+            Found::Unanswered(_) => Err(self.leave("no answer that tells".to_owned()).await),
         }
     }
 
     fn inquiry(&self) -> Inquiry {
-        let operation = &self.held.operation;
+        let (operation, terms, now) = (&self.held.operation, terms(self.route), self.held.now);
         Inquiry {
-            call: call_of(&self.held, operation.request_id),
-            sent: sent_between(operation, terms(self.route), self.held.now),
+            call: Call::of(&self.held, operation.request_id),
+            sent: sent_between(operation, terms, now),
+            absent_at: operation.absent_at,
+            reach: match now < absence_counts_from(operation, terms) {
+                true => Reach::WholeSoFar,
+                false => Reach::Whole,
+            },
             purpose: Purpose::Settling,
             // The lease is longer than this by an attempt, which has been waited for.
             deadline: Deadline::at(Instant::now() + self.context.settings.deadline),

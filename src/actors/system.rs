@@ -11,7 +11,9 @@ use super::{
     db::{Db, DbShared},
     front_door::FrontDoor,
     key_router::KeyRouter,
-    provider::{BreakerFeed, Gate, GateSettings, ProviderActor, ProviderHandle, ProviderShared},
+    provider::{
+        BreakerFeed, Gate, GateSettings, ProviderActor, ProviderHandle, ProviderShared, Searches,
+    },
     recovery::RecoveryActor,
     supervisor::{ArbiterGone, supervise},
 };
@@ -237,6 +239,7 @@ impl ActorSystem {
                     &metrics,
                     feed.clone(),
                 ),
+                searches: Searches::default(),
                 stopping: stopping.clone(),
             });
             let owned = Arc::clone(&shared);

@@ -18,7 +18,8 @@ pub struct RecoveryConfig {
     pub backoff_base_ms: u32,
     /// The longest such wait, in seconds: 1 to 3,600. Default: 300.
     pub backoff_max_s: u32,
-    /// Operations that are settled at once: 1 to 1,024. Default: 16.
+    /// Operations that are settled at once: 1 to 1,024. Half of them at most, or one, read the provider's
+    /// list. Default: 16.
     pub at_once_max: u32,
     /// After how long in doubt an operation is said to need a person, in seconds: 1 to 604,800.
     /// Default: 3,600.

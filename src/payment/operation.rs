@@ -248,6 +248,12 @@ impl Operation {
         self.state == OperationState::Settled && (self.has_stray() || self.look_again)
     }
 
+    /// Whether nothing is sent for it any more and nothing is known of what it made: its provider's list
+    /// has to be read for it, which takes long.
+    pub fn can_only_be_found(&self) -> bool {
+        self.resends_barred && self.provider_reference.is_none()
+    }
+
     /// Whether a driver still holds the operation, `now` being the database's clock.
     pub fn is_leased(&self, now: Timestamp) -> bool {
         self.state == OperationState::Open && now < self.lease_until

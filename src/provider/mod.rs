@@ -169,17 +169,18 @@ pub struct SentBetween {
     pub last: Timestamp,
 }
 
-/// A look for what an operation may have made, and how far it has come: a question that failed is
-/// asked again where it stood.
+/// A search for what an operation may have made, and how far it has come: the next question goes on from
+/// there, also hours later, and one that failed is asked again. All but the time is the provider's own to
+/// read and write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     pub sent: SentBetween,
     /// How many parts of that time have been read to their end.
-    pub(in crate::provider) parts_read: usize,
+    pub parts_read: usize,
     /// The provider's id of the last object that was read of the next part.
-    pub(in crate::provider) after: Option<String>,
+    pub after: Option<String>,
     /// What was met of the operation that something better may still outdo.
-    pub(in crate::provider) met: Vec<Outcome>,
+    pub met: Vec<Outcome>,
 }
 
 impl Search {
@@ -190,6 +191,11 @@ impl Search {
             after: None,
             met: Vec::new(),
         }
+    }
+
+    /// Whether anything of the operation was met.
+    pub fn has_met(&self) -> bool {
+        !self.met.is_empty()
     }
 }
 

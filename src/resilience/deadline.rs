@@ -24,10 +24,6 @@ impl Deadline {
     pub fn remaining(self, now: Instant) -> Duration {
         self.0.saturating_duration_since(now)
     }
-
-    pub fn has_passed(self, now: Instant) -> bool {
-        now >= self.0
-    }
 }
 
 #[cfg(test)]
@@ -71,7 +67,6 @@ mod tests {
             );
             let (deadline, length) = (Deadline::at(end), Duration::from_millis(length_ms));
             prop_assert_eq!(deadline.allows(length, now), now + length <= end);
-            prop_assert_eq!(deadline.has_passed(now), deadline.remaining(now).is_zero());
         }
     }
 }

@@ -262,6 +262,8 @@ pub struct Claim {
     pub limit: u32,
     /// Only those that are bound to one of these.
     pub providers: Vec<String>,
+    /// Whether those that can only be found ([`Operation::can_only_be_found`]), or all others.
+    pub to_be_found: bool,
     /// The claimer's wall clock.
     pub at: Timestamp,
 }

@@ -54,6 +54,7 @@ async fn rule_16_no_two_batches_of_two_nodes_ever_deadlock() {
                     lease: Duration::ZERO,
                     limit: 2 * u32::try_from(ROWS).unwrap(),
                     providers: vec!["sandbox".into()],
+                    to_be_found: false,
                     at: claimer.environment.now(),
                 };
                 to_claim.claim(claim).await.unwrap();

@@ -1,5 +1,6 @@
 //! What happens if the response never arrives?
 
+use futures_util::future::join_all;
 use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 use serde_json::json;
 
@@ -7,7 +8,7 @@ use crate::downstream_fails::{
     charges_of, follow_up, forgetful_world, held, order, payment_under, quick_world,
     settled_by_itself, until_definite,
 };
-use crate::harness::{Backend, eventually, on_both_stores};
+use crate::harness::{Backend, client, eventually, on_both_stores, send};
 
 on_both_stores! {
     a_charge_whose_answer_is_lost_is_found_without_its_client
@@ -15,6 +16,7 @@ on_both_stores! {
     rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier
     rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again
     rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_for_ever
+    rule_9_a_charge_is_found_between_others_that_make_a_page_of_the_list_long
     rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined
 }
 
@@ -115,6 +117,33 @@ async fn rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_fo
         let again = format!("{what}-again");
         follow_up(&world, id, what, &again).await.expect(200);
     }
+}
+
+/// Others use the account, too, and say a lot about each payment.
+async fn rule_9_a_charge_is_found_between_others_that_make_a_page_of_the_list_long(
+    backend: Backend,
+) {
+    let world = forgetful_world(backend).await;
+    let (http, url) = (client(), format!("http://{}", world.sandbox.address()));
+    let mut form = vec![
+        ("amount".to_owned(), "4200".to_owned()),
+        ("currency".to_owned(), "eur".to_owned()),
+        ("payment_method".to_owned(), "pm_card_visa".to_owned()),
+        ("confirm".to_owned(), "true".to_owned()),
+    ];
+    form.extend((0..40).map(|n| (format!("metadata[about_{n}]"), "x".repeat(500))));
+    let others = (0..100).map(|_| {
+        let request = http.post(format!("{url}/v1/payment_intents"));
+        send(request.bearer_auth("sandbox_secret").form(&form))
+    });
+    for other in join_all(others).await {
+        other.expect(200);
+    }
+    world.inject(FaultRule::new(FaultKind::HangAfter)).await;
+    world.pay("k", &order("k")).await.expect(202);
+    let settled = settled_by_itself(&world, "k").await;
+    assert_eq!(settled["status"], "succeeded");
+    assert_eq!(charges_of(&world, "k"), 1);
 }
 
 async fn rule_3_a_payment_that_needs_its_customer_is_canceled_and_declined(backend: Backend) {

@@ -4,6 +4,7 @@
 
 mod drives;
 mod lease;
+mod long_lists;
 mod model_store;
 mod overload;
 mod recovery;

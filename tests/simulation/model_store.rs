@@ -139,6 +139,7 @@ impl Rows {
             .filter(|one| one.state == OperationState::Open && !one.is_leased(now))
             .filter(|one| one.next_recovery_at <= now)
             .filter(|one| claim.providers.contains(&one.route.provider))
+            .filter(|one| one.can_only_be_found() == claim.to_be_found)
             .map(|one| (one.next_recovery_at, one.id, one.epoch))
             .collect();
         due.sort();

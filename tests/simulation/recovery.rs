@@ -16,7 +16,12 @@ use super::{
 };
 
 /// Waits in simulated time until the payment under `key` is as wanted; gives how long it took.
-async fn until(world: &World, key: &str, wanted: PaymentStatus, at_most: Duration) -> Duration {
+pub(super) async fn until(
+    world: &World,
+    key: &str,
+    wanted: PaymentStatus,
+    at_most: Duration,
+) -> Duration {
     let begun = Instant::now();
     loop {
         let (operation, payment) = world.store.rows(key).unwrap();

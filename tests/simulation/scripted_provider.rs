@@ -18,6 +18,8 @@ pub(super) struct ScriptedProvider {
     calls: Mutex<Vec<Call>>,
     inspected: Mutex<Vec<String>>,
     to_be_found: Mutex<VecDeque<Found>>,
+    /// How many pages its list has, and how long each takes.
+    list: Mutex<(usize, Duration)>,
     looked_for: Mutex<Vec<SentBetween>>,
     reversed: Mutex<Vec<Stray>>,
 }
@@ -40,6 +42,7 @@ impl ScriptedProvider {
             calls: Mutex::default(),
             inspected: Mutex::default(),
             to_be_found: Mutex::default(),
+            list: Mutex::new((0, Duration::ZERO)),
             looked_for: Mutex::default(),
             reversed: Mutex::default(),
         }
@@ -60,7 +63,12 @@ impl ScriptedProvider {
         self.to_be_found.lock().unwrap().push_back(found);
     }
 
-    /// How often an operation was looked for.
+    /// From now on it takes so many pages, and so long for each, until nothing is there.
+    pub(super) fn lists(&self, pages: usize, each: Duration) {
+        *self.list.lock().unwrap() = (pages, each);
+    }
+
+    /// How often an operation was looked for, page by page.
     pub(super) fn looks(&self) -> usize {
         self.looked_for.lock().unwrap().len()
     }
@@ -110,7 +118,17 @@ impl Provider for ScriptedProvider {
     fn find<'a>(&'a self, _: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found> {
         self.looked_for.lock().unwrap().push(search.sent);
         let next = self.to_be_found.lock().unwrap().pop_front();
-        async move { next.unwrap_or(Found::Absent) }.boxed()
+        let (pages, each) = *self.list.lock().unwrap();
+        async move {
+            tokio::time::sleep(each).await;
+            search.parts_read += 1;
+            let listed = match search.parts_read < pages {
+                true => Found::More,
+                false => Found::Absent,
+            };
+            next.unwrap_or(listed)
+        }
+        .boxed()
     }
 
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome> {

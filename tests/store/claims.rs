@@ -17,6 +17,7 @@ on_both_stores! {
     rule_13_what_is_leased_not_due_released_or_settled_is_not_claimed,
     rule_13_a_lost_drivers_operation_is_claimed_in_doubt,
     rule_13_only_known_providers_and_the_longest_due_first,
+    rule_13_what_can_only_be_found_is_claimed_apart,
     rule_13_one_unreadable_operation_does_not_stop_the_others,
 }
 
@@ -27,6 +28,7 @@ impl Fixture {
             lease: LEASE,
             limit,
             providers: vec!["another".into(), "sandbox".into()],
+            to_be_found: false,
             at: self.environment.now(),
         }
     }
@@ -153,6 +155,32 @@ async fn rule_13_only_known_providers_and_the_longest_due_first(at: Fixture) {
         ids.into_iter().collect::<BTreeSet<_>>(),
         due.into_iter().collect()
     );
+}
+
+async fn rule_13_what_can_only_be_found_is_claimed_apart(at: Fixture) {
+    let barred = |reference: Option<&str>| {
+        Change::LeaveInDoubt(LeftInDoubt {
+            reason: "stored_server_error".into(),
+            reference: reference.map(str::to_owned),
+            bar_resends: true,
+            ..LeftInDoubt::default()
+        })
+    };
+    let sent = at.payment_after("sent", left_in_doubt()).await;
+    let known = at.payment_after("known", barred(Some("pi_1"))).await;
+    let lost = at.payment_after("lost", barred(None)).await;
+    let ids = |claimed: Vec<Standing>| -> BTreeSet<_> {
+        claimed.iter().map(|one| one.operation.id).collect()
+    };
+
+    let to_be_found = Claim {
+        to_be_found: true,
+        ..at.claim(10)
+    };
+    let found = at.store.claim(to_be_found).await.unwrap();
+    assert_eq!(ids(found), BTreeSet::from([lost.operation.id]));
+    let others = BTreeSet::from([sent.operation.id, known.operation.id]);
+    assert_eq!(ids(at.claimed(10).await), others);
 }
 
 async fn rule_13_one_unreadable_operation_does_not_stop_the_others(at: Fixture) {

@@ -38,6 +38,7 @@ impl Fixture {
             lease: LEASE,
             limit: 10,
             providers: vec!["sandbox".into()],
+            to_be_found: false,
             at: self.environment.now(),
         };
         self.store.claim(claim).await.unwrap().len()

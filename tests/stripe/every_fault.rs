@@ -6,8 +6,12 @@ use std::{net::SocketAddr, sync::Arc};
 use oncepay::{
     payment::{Stands, Timestamp},
     provider::{Found, Search, SentBetween, Stray},
-    sandbox::{CallClass, Charge, ChargeFilter, FaultKind, FaultRule, Sandbox, SandboxConfig},
+    sandbox::{
+        CallClass, Charge, ChargeFilter, FaultKind, FaultPlan, FaultRule, Latency, Sandbox,
+        SandboxConfig,
+    },
 };
+use tokio::time::Instant;
 
 use super::*;
 
@@ -312,6 +316,23 @@ async fn rule_2_a_refund_of_what_is_refunded_already_is_declined_unless_it_is_ou
         "declined charge_already_refunded"
     );
     assert_eq!(bed.charge().unwrap().refunds, 1);
+}
+
+#[tokio::test]
+async fn rule_8_the_question_after_a_refusal_has_what_is_left_of_the_attempt_s_time() {
+    let bed = Bed::ready_for(OperationKind::Refund).await;
+    let whole = bed.call_for(OperationKind::Refund, 4, WHOLE);
+    assert_eq!(bed.provider.send(&whole).await.kind(), "approved");
+    let slow = Latency::constant(1_400.0).unwrap();
+    bed.sandbox.set_faults(FaultPlan::latency(slow)).await;
+    let url = format!("http://{}", bed.sandbox.address());
+    let hurried = provider(&url, Duration::from_secs(2));
+
+    let begun = Instant::now();
+    let outcome = hurried.send(&bed.call(OperationKind::Refund, 5)).await;
+
+    assert_eq!(line(&outcome), in_doubt(InDoubtReason::Unfinished));
+    assert!(begun.elapsed() < Duration::from_millis(2_700));
 }
 
 #[tokio::test]

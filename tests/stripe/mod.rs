@@ -4,6 +4,7 @@
 mod server;
 
 mod every_fault;
+mod lists;
 mod lookup;
 mod sent;
 mod transport;

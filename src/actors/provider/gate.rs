@@ -125,6 +125,12 @@ impl Gate {
         }
     }
 
+    /// Whether a question of a long search may take room for settling: it leaves the last to what is sent
+    /// again, which is over sooner, unless there is only one.
+    pub(super) fn has_room_to_search(&self) -> bool {
+        self.limiter.room(Purpose::Settling) > 1 || self.limiter.snapshot().settling == 0
+    }
+
     /// Books a first call, which pays for a part of a retry.
     pub(super) fn first_call(&self, now: Instant) {
         self.budget.deposit(now);

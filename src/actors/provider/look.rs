@@ -1,5 +1,5 @@
 //! Questions about what is there already, and giving a stray charge back: through the same gate as
-//! every call, and never definite unless the provider says so.
+//! every call, and never definite unless the provider says so. Start reading at [`find`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,17 +7,19 @@ use actix::{Context, Handler, Message};
 use futures_util::FutureExt;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{ProviderActor, ProviderHandle, ProviderShared, reply::lost};
+use super::{ProviderActor, ProviderHandle, ProviderShared, reply::lost, searches::Progress};
 use crate::{
-    provider::{
-        Call, Found, InDoubtReason, NotSent, NotSentReason, Outcome, Search, SentBetween, Stray,
+    payment::{
+        Absence, Operation, OperationId, ProviderTerms, Timestamp, absence_counts_from,
+        judge_absence,
     },
+    provider::{Call, Found, InDoubtReason, NotSent, NotSentReason, Outcome, SentBetween, Stray},
     resilience::{Backoff, Deadline, Purpose},
 };
 
-/// Questions of one look: a hundred thousand objects, at a hundred a page. Whoever makes more than that
-/// in the time of one operation gets no verdict from a list.
-const QUESTIONS_MAX: u32 = 1_000;
+/// Questions of a look that came too early for an absence to mean anything: the two thousand objects
+/// that are nearest, at a hundred a page.
+const NEAR_QUESTIONS_MAX: u32 = 20;
 /// How often one question is asked again that found no answer.
 const FAILURES_MAX: u32 = 5;
 const AGAIN: Backoff = Backoff {
@@ -30,9 +32,45 @@ const AGAIN: Backoff = Backoff {
 pub(crate) struct Inquiry {
     pub(crate) call: Call,
     pub(crate) sent: SentBetween,
+    /// When the operation was found absent before: what was read until then is no evidence after it.
+    pub(crate) absent_at: Option<Timestamp>,
+    pub(crate) reach: Reach,
     pub(crate) purpose: Purpose,
     /// No question begins that could not end before.
     pub(crate) deadline: Deadline,
+}
+
+impl Inquiry {
+    pub(super) fn operation_id(&self) -> OperationId {
+        self.call.expected.operation_id
+    }
+}
+
+/// How far a look goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A few questions, the most promising first: an absence would mean nothing yet.
+    Near,
+    /// To the end, over as many looks as that takes: this one goes on where one of the same time stopped.
+    Whole,
+    /// As [`Self::Whole`], before an absence means something by itself: goes on in the time of the look
+    /// that began it. Only for who barred sending and waited before that one, so that nothing was sent
+    /// since.
+    WholeSoFar,
+}
+
+impl Reach {
+    /// How far a driver looks at `now`: all is read only when an absence tells, and, since that takes long,
+    /// not before it is known of the operation that it can only be found.
+    pub(crate) fn of(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Self {
+        let is_early = now < absence_counts_from(operation, terms);
+        match judge_absence(operation, terms, now) {
+            _ if is_early || !operation.can_only_be_found() => Self::Near,
+            Absence::MeansNothing { .. } => Self::Near,
+            Absence::OperatorOnly if operation.absent_at.is_some() => Self::Near,
+            Absence::First { .. } | Absence::Settles | Absence::OperatorOnly => Self::Whole,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -68,20 +106,52 @@ async fn inspect(shared: &ProviderShared, inquiry: &Inquiry, reference: &str) ->
     ask(shared, inquiry, inspecting.map(Found::There)).await
 }
 
-/// Asks one question after the other until they tell. One that finds no answer is asked again: it is
-/// harmless, but each time through the gate, and paid for like a request that is sent again.
+/// Asks one question after the other until they tell; [`Found::More`] if there were more to ask. What a
+/// look did not come to, the next one of the same search goes on with.
 pub(super) async fn find(shared: &ProviderShared, inquiry: &Inquiry) -> Found {
-    let mut search = Search::new(inquiry.sent);
+    let mut progress = shared.searches.take(inquiry);
+    let found = go_on(shared, inquiry, &mut progress).await;
+    match &found {
+        Found::There(_) => drop(shared.searches.drop_for(inquiry)),
+        Found::More => shared.searches.keep(inquiry, progress, Instant::now()),
+        Found::Unanswered(why) if !is_refusal(why) => {
+            shared.searches.keep(inquiry, progress, Instant::now());
+        }
+        Found::Absent | Found::Unanswered(_) => {}
+    }
+    found
+}
+
+/// One that finds no answer is asked again: it is harmless, but each time through the gate, and paid for
+/// like a request that is sent again.
+async fn go_on(shared: &ProviderShared, inquiry: &Inquiry, progress: &mut Progress) -> Found {
+    let answered_before = progress.answered;
     let mut failures = 0;
-    for _ in 0..QUESTIONS_MAX {
+    while !progress.is_without_end() {
+        let answered = progress.answered - answered_before;
+        // Where something of it was met, the rest may tell what that means.
+        let is_enough = inquiry.reach == Reach::Near && !progress.search.has_met();
+        if is_enough && answered >= NEAR_QUESTIONS_MAX {
+            return Found::More;
+        }
         let timeout = shared.provider.profile().attempt_timeout;
         if !inquiry.deadline.allows(timeout, Instant::now()) || shared.stopping.is_cancelled() {
-            return withheld("there was no time for the next question");
+            return match answered {
+                0 => withheld("there was no time for a question"),
+                _ => Found::More,
+            };
         }
-        let question = shared.provider.find(&inquiry.call, &mut search);
-        let found = ask(shared, inquiry, question).await;
+        let found = if inquiry.purpose == Purpose::Settling && !shared.gate.has_room_to_search() {
+            refused(NotSentReason::NoRoom, "too many questions are under way")
+        } else {
+            let question = shared.provider.find(&inquiry.call, &mut progress.search);
+            ask(shared, inquiry, question).await
+        };
         match &found {
-            Found::More => failures = 0,
+            Found::More => {
+                progress.answered += 1;
+                failures = 0;
+            }
             Found::Unanswered(why) if failures < FAILURES_MAX => {
                 failures += 1;
                 if !may_ask_again(shared, inquiry, why, failures).await {
@@ -91,7 +161,13 @@ pub(super) async fn find(shared: &ProviderShared, inquiry: &Inquiry) -> Found {
             _ => return found,
         }
     }
-    withheld("the list is too long")
+    withheld("the list is without end")
+}
+
+/// Whether the provider refused the question in its own words: the place that the search had come to
+/// may be nothing to it.
+fn is_refusal(why: &Outcome) -> bool {
+    matches!(why, Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::Unfinished)
 }
 
 /// Waits, if the question is worth asking again and is paid for.
@@ -155,8 +231,12 @@ async fn ask(
 }
 
 fn withheld(detail: &str) -> Found {
+    refused(NotSentReason::Withheld, detail)
+}
+
+fn refused(reason: NotSentReason, detail: &str) -> Found {
     Found::Unanswered(Outcome::NotSent(NotSent {
-        reason: NotSentReason::Withheld,
+        reason,
         detail: detail.to_owned(),
         retry_after: None,
     }))
@@ -187,7 +267,7 @@ impl Handler<Reverse> for ProviderActor {
 }
 
 impl ProviderHandle {
-    /// Looks for what an operation may have made.
+    /// Looks for what an operation may have made; [`Found::More`] if the look ended before its list.
     pub(crate) async fn find(&self, inquiry: Inquiry) -> Found {
         self.look(inquiry, Question::Find).await
     }

@@ -9,7 +9,7 @@
 //!
 //! A call runs in a task of its own and answers its driver itself, so that a crash of the actor
 //! loses no outcome. What decides lives beside the actor and outlives it: an open breaker is not
-//! forgotten in a crash.
+//! forgotten in a crash, nor how far a long list was read.
 //!
 //! **Invariant:** nothing goes to the provider that the gate did not let pass, look-ups included.
 //! **Invariant:** whoever drops a job answers it: in doubt if a byte may have gone out, not sent
@@ -21,6 +21,7 @@ mod gate;
 mod look;
 mod overview;
 mod reply;
+mod searches;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -33,8 +34,9 @@ pub use feed::BreakerEvent;
 pub(crate) use feed::BreakerFeed;
 pub(crate) use gate::Gate;
 pub use gate::GateSettings;
-pub(crate) use look::Inquiry;
+pub(crate) use look::{Inquiry, Reach};
 pub use overview::{PastTransition, ProviderSnapshot, Providers};
+pub(crate) use searches::Searches;
 
 use super::Supervised;
 use crate::{
@@ -58,6 +60,8 @@ pub(crate) struct ProviderShared {
     pub(crate) tasks: runtime::Handle,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Gate,
+    /// Where looks go on that did not come to their end.
+    pub(crate) searches: Searches,
     /// Cancelled when the server stops: running attempts finish, no further one begins.
     pub(crate) stopping: CancellationToken,
 }

@@ -29,6 +29,8 @@ struct Scripted {
     profile: ProviderProfile,
     script: Mutex<VecDeque<Outcome>>,
     sent: Mutex<u32>,
+    /// How far each search had come that was asked a question of.
+    places: Mutex<Vec<usize>>,
 }
 
 impl Scripted {
@@ -49,10 +51,15 @@ impl Provider for Scripted {
         Vec::new()
     }
 
-    fn find<'a>(&'a self, _: &'a Call, _: &'a mut Search) -> BoxFuture<'a, Found> {
+    fn find<'a>(&'a self, _: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found> {
+        self.places.lock().unwrap().push(search.parts_read);
         let page = self.next().map(|outcome| match outcome {
             Outcome::Approved(_) | Outcome::Declined(_) => Found::There(outcome),
-            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::Unfinished => Found::More,
+            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::CallLost => Found::Absent,
+            Outcome::InDoubt(doubt) if doubt.reason == InDoubtReason::KeyInUse => {
+                search.parts_read += 1;
+                Found::More
+            }
             outcome => Found::Unanswered(outcome),
         });
         page.boxed()
@@ -115,6 +122,7 @@ impl Bench {
             },
             script: Mutex::new(script.into_iter().collect()),
             sent: Mutex::new(0),
+            places: Mutex::default(),
         });
         let (environment, metrics) = (Environment::of_the_machine(), Arc::new(Metrics::default()));
         let feed = BreakerFeed::new();
@@ -124,6 +132,7 @@ impl Bench {
             tasks: runtime::Handle::current(),
             metrics: Arc::clone(&metrics),
             gate: Gate::new("scripted", settings, environment, &metrics, feed.clone()),
+            searches: Searches::default(),
             stopping: CancellationToken::new(),
         });
         Self {

@@ -46,34 +46,22 @@ impl StripeProvider {
         let (known, object) = match answer::of_attempt(&answer, call) {
             Told::All(outcome) => return outcome,
             Told::AskObject(known) => match call.kind {
-                OperationKind::Refund => (known, self.refund_of(call, &answer).await),
+                OperationKind::Refund => (known, refund_of(&exchanges, call, &answer).await),
                 _ => (known, intent_of(&exchanges, call).await),
             },
         };
         object.unwrap_or(known)
     }
+}
 
-    /// How the operation's own refund stands, or that there will be none.
-    async fn refund_of(&self, call: &Call, refusal: &Answer) -> Option<Outcome> {
-        match self.refunds(call).await {
-            Ok(refunds) => match refunds.first() {
-                Some(refund) => Some(refund.judge(call)),
-                None => answer::refuses_refund(refusal, call).map(Outcome::Declined),
-            },
-            Err(_unanswered) => None,
-        }
-    }
-
-    /// The refunds that the operation made: one, or none.
-    pub(super) async fn refunds(&self, call: &Call) -> Result<Vec<Refund>, Outcome> {
-        let target = target(call).unwrap_or_default();
-        list::all(
-            || Exchanges::begin(self, &call.api_version, call.request_id),
-            "refunds",
-            &[("payment_intent", target)],
-            |refund: &Refund| refund.is_of_operation(call),
-        )
-        .await
+/// How the operation's own refund stands, or that there will be none; read within the attempt's time.
+async fn refund_of(exchanges: &Exchanges<'_>, call: &Call, refusal: &Answer) -> Option<Outcome> {
+    let filter = [("payment_intent", target(call)?)];
+    let is_ours = |refund: &Refund| refund.is_of_operation(call);
+    let refunds = list::all(exchanges, "refunds", &filter, is_ours).await;
+    match refunds.ok()?.first() {
+        Some(refund) => Some(refund.judge(call)),
+        None => answer::refuses_refund(refusal, call).map(Outcome::Declined),
     }
 }
 

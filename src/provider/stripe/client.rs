@@ -17,8 +17,13 @@ use tokio::runtime::Handle;
 
 use super::{StripeSettings, StripeSettingsError, answer::Answer, text};
 
-/// Longer than any answer that has a meaning here.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longer than any answer that has a meaning here and shows one object: see [`LIST_BYTES_MAX`].
+pub(super) const OBJECT_BYTES_MAX: usize = 1024 * 1024;
+/// Longer than a page of a hundred payments, other than in extremes. Stripe lets a payment have 50 pairs
+/// of metadata with 40 + 500 characters, which it copies to its charge, so that one that is shown with its
+/// charge may have 54,000, beside some 10,000 of its own: 6.4 MB a page. In the worst case each character
+/// is escaped, to six bytes, so that ten of them may have 4 MB: such a page is asked for in smaller ones.
+pub(super) const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Well below the time after which load balancers close idle connections: a request that meets the
 /// close is in doubt.
 const IDLE_MAX: Duration = Duration::from_secs(20);
@@ -79,19 +84,23 @@ impl Client {
         })
     }
 
-    /// Sends `request` and reads its answer to the end. The exchange goes on if this future is
-    /// dropped or its runtime ends.
-    pub(super) async fn exchange(&self, request: Request) -> Result<Answer, NoAnswer> {
+    /// Sends `request` and reads its answer to the end, of at most `bytes_max`. The exchange goes on if
+    /// this future is dropped or its runtime ends.
+    pub(super) async fn exchange(
+        &self,
+        request: Request,
+        bytes_max: usize,
+    ) -> Result<Answer, NoAnswer> {
         let http = self.http.clone();
         let task = self.runtime.spawn(async move {
             let response = http.execute(request).await.map_err(before_the_head)?;
-            read(response).await.map_err(after_the_head)
+            read(response, bytes_max).await.map_err(after_the_head)
         });
         task.await.unwrap_or(Err(NoAnswer::CallLost))
     }
 }
 
-async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
+async fn read(mut response: Response, bytes_max: usize) -> Result<Answer, reqwest::Error> {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let mut answer = Answer {
         status: response.status().as_u16(),
@@ -103,7 +112,7 @@ async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
     };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return Ok(answer);
         }
         body.extend_from_slice(&chunk);

@@ -6,7 +6,12 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
-use super::{StripeProvider, answer::Answer, client::NoAnswer, verdicts};
+use super::{
+    StripeProvider,
+    answer::Answer,
+    client::{LIST_BYTES_MAX, NoAnswer, OBJECT_BYTES_MAX},
+    verdicts,
+};
 use crate::{
     payment::RequestId,
     provider::{InDoubt, InDoubtReason, NotSentReason, Outcome},
@@ -40,12 +45,31 @@ impl<'a> Exchanges<'a> {
 
     /// `path` is what follows `/v1/`, of parts that are fit for a path.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, NoAnswer> {
+        self.read(path, query, OBJECT_BYTES_MAX).await
+    }
+
+    /// As [`Self::get`], for a page of many objects.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answer, NoAnswer> {
+        self.read(path, query, LIST_BYTES_MAX).await
+    }
+
+    async fn read(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        bytes_max: usize,
+    ) -> Result<Answer, NoAnswer> {
         let mut url = self.provider.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let http = &self.provider.client.http;
-        self.exchange(http.request(Method::GET, url)).await
+        self.exchange(http.request(Method::GET, url), bytes_max)
+            .await
     }
 
     pub(super) async fn post(
@@ -60,10 +84,14 @@ impl<'a> Exchanges<'a> {
             .header(IDEMPOTENCY_KEY, key)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
-        self.exchange(request).await
+        self.exchange(request, OBJECT_BYTES_MAX).await
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, NoAnswer> {
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+        bytes_max: usize,
+    ) -> Result<Answer, NoAnswer> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(NoAnswer::TimedOut("no time is left".into()));
@@ -74,7 +102,7 @@ impl<'a> Exchanges<'a> {
             .header(REQUEST_ID, self.request_id.to_string())
             .build()
             .map_err(|_error| NoAnswer::NotWritten)?;
-        self.provider.client.exchange(request).await
+        self.provider.client.exchange(request, bytes_max).await
     }
 }
 

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::provider::Outcome;
 
-/// The most that Stripe puts on one page.
-const PAGE_LIMIT: &str = "100";
+/// Objects of a page: the most that Stripe puts on one, and what is asked for again where that many are
+/// too long ([`super::client::LIST_BYTES_MAX`]).
+const PAGE_LIMITS: [&str; 2] = ["100", "10"];
 /// Of a list that is read in one go, which is what was made of one payment.
 const PAGES_MAX: usize = 100;
 
@@ -42,16 +43,16 @@ impl Listed for Refund {
 /// One page of the list at `path`, from after the object `after`, and the object that the next page
 /// comes after; none when this is the last.
 pub(super) async fn page<T: Listed>(
-    exchanges: Exchanges<'_>,
+    exchanges: &Exchanges<'_>,
     path: &str,
     filter: &[(&str, &str)],
     after: Option<&str>,
 ) -> Result<(Vec<T>, Option<String>), Outcome> {
-    let mut query = filter.to_vec();
-    query.push(("limit", PAGE_LIMIT));
-    query.extend(after.map(|id| ("starting_after", id)));
-    let got = exchanges.get(path, &query).await;
-    let answer = got.map_err(|no_answer| no_answer.outcome(None, "list"))?;
+    let [whole, part] = PAGE_LIMITS;
+    let mut answer = limited(exchanges, path, filter, after, whole).await?;
+    if answer.status == 200 && answer.body.is_none() {
+        answer = limited(exchanges, path, filter, after, part).await?;
+    }
     let page: Page<T> = read(&answer)?;
     let last = page.data.last().and_then(Listed::id).map(str::to_owned);
     match last {
@@ -62,10 +63,24 @@ pub(super) async fn page<T: Listed>(
     }
 }
 
-/// Every object of the list at `path`, or why there is no whole list. `exchanges` opens one page's
-/// time limit; `keep` sees each object once and says whether to keep it.
-pub(super) async fn all<'a, T: Listed>(
-    exchanges: impl Fn() -> Exchanges<'a>,
+async fn limited(
+    exchanges: &Exchanges<'_>,
+    path: &str,
+    filter: &[(&str, &str)],
+    after: Option<&str>,
+    limit: &str,
+) -> Result<Answer, Outcome> {
+    let mut query = filter.to_vec();
+    query.push(("limit", limit));
+    query.extend(after.map(|id| ("starting_after", id)));
+    let got = exchanges.list(path, &query).await;
+    got.map_err(|no_answer| no_answer.outcome(None, "list"))
+}
+
+/// Every object of the list at `path`, read within the time of `exchanges`, or why there is no whole list;
+/// `keep` sees each object once and says whether to keep it.
+pub(super) async fn all<T: Listed>(
+    exchanges: &Exchanges<'_>,
     path: &str,
     filter: &[(&str, &str)],
     keep: impl Fn(&T) -> bool,
@@ -73,7 +88,7 @@ pub(super) async fn all<'a, T: Listed>(
     let mut kept = Vec::new();
     let mut after = None;
     for _ in 0..PAGES_MAX {
-        let (objects, next) = page(exchanges(), path, filter, after.as_deref()).await?;
+        let (objects, next) = page(exchanges, path, filter, after.as_deref()).await?;
         kept.extend(objects.into_iter().filter(&keep));
         if next.is_none() {
             return Ok(kept);

@@ -9,6 +9,7 @@ use super::{
     exchange::Exchanges,
     intent::{CANCELLATION_REASON, PaymentIntent, is_reference},
     list,
+    refund::Refund,
     verdicts::{in_doubt, withheld},
 };
 use crate::{
@@ -83,10 +84,7 @@ impl StripeProvider {
             OperationKind::Capture | OperationKind::Cancel => {
                 self.find_end_of_hold(call).await.map(whole)
             }
-            OperationKind::Refund => {
-                let refunds = self.refunds(call).await;
-                refunds.map(|found| whole(one_of(found.iter().map(|refund| refund.judge(call)))))
-            }
+            OperationKind::Refund => self.find_refund(call, search).await,
         };
         found.unwrap_or_else(Found::Unanswered)
     }
@@ -97,7 +95,7 @@ impl StripeProvider {
         let parts = parts(search.sent);
         if let Some((from, to)) = parts.get(search.parts_read) {
             let (intents, next) = list::page::<PaymentIntent>(
-                Exchanges::begin(self, &call.api_version, call.request_id),
+                &Exchanges::begin(self, &call.api_version, call.request_id),
                 "payment_intents",
                 &[
                     ("created[gte]", &from.to_string()),
@@ -133,6 +131,24 @@ impl StripeProvider {
             }
             _ => intent.judge(call),
         }
+    }
+
+    /// Reads one page of the refunds of the payment, of whatever time.
+    async fn find_refund(&self, call: &Call, search: &mut Search) -> Result<Found, Outcome> {
+        let (refunds, next) = list::page::<Refund>(
+            &Exchanges::begin(self, &call.api_version, call.request_id),
+            "refunds",
+            &[("payment_intent", target(call).unwrap_or_default())],
+            search.after.as_deref(),
+        )
+        .await?;
+        let ours = refunds.iter().filter(|it| it.is_of_operation(call));
+        search.met.extend(ours.map(|refund| refund.judge(call)));
+        search.after = next;
+        if search.after.is_some() {
+            return Ok(Found::More);
+        }
+        Ok(whole(one_of(search.met.iter().cloned())))
     }
 
     /// A hold that is still there was neither captured nor canceled.

@@ -36,7 +36,8 @@ impl StripeProvider {
             ("created[lte]", to.as_str()),
             ("expand[]", "data.latest_charge"),
         ];
-        let page = list::page(self.asking(asked), "payment_intents", &filter, after);
+        let exchanges = self.asking(asked);
+        let page = list::page(&exchanges, "payment_intents", &filter, after);
         let (intents, next): (Vec<Listing>, _) = page.await?;
         let records: Option<Vec<_>> = intents.iter().map(Listing::record).collect();
         let records = records.ok_or_else(|| unreadable("list"))?;
@@ -76,7 +77,8 @@ impl StripeProvider {
     ) -> Result<RecordPage<RefundRecord>, Outcome> {
         let (from, to) = seconds(span);
         let filter = [("created[gte]", from.as_str()), ("created[lte]", &to)];
-        let page = list::page(self.asking(asked), "refunds", &filter, after);
+        let exchanges = self.asking(asked);
+        let page = list::page(&exchanges, "refunds", &filter, after);
         let (refunds, next): (Vec<Refund>, _) = page.await?;
         let records: Option<Vec<_>> = refunds.iter().map(Refund::record).collect();
         let records = records.ok_or_else(|| unreadable("list"))?;

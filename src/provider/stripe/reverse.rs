@@ -86,7 +86,7 @@ impl StripeProvider {
             ));
         };
         let refunds = list::all(
-            || self.exchanges_of(stray),
+            &self.exchanges_of(stray),
             "refunds",
             &[("payment_intent", stray.reference.as_str())],
             |_: &Refund| true,

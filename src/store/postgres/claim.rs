@@ -28,6 +28,7 @@ static DUE: LazyLock<String> = LazyLock::new(|| {
         "select {} from operations as o
         where o.state = 'open' and o.state <> 'settled' and o.next_recovery_at <= {NOW}
             and o.lease_until <= {NOW} and o.provider = any(?)
+            and (o.resends_barred and o.provider_reference is null) = (?)[1]
         order by o.next_recovery_at limit (?)[1] for update skip locked",
         listed("o", OperationRow::COLUMNS)
     )
@@ -54,7 +55,12 @@ impl Writer<Claim> for Writing {
 
 async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<Standing>, Error> {
     let limit = vec![Some(i64::from(claim.limit))];
-    let columns = vec![texts(&claim.providers), Column::BigInt(limit)];
+    let to_be_found = vec![Some(claim.to_be_found)];
+    let columns = vec![
+        texts(&claim.providers),
+        Column::Bool(to_be_found),
+        Column::BigInt(limit),
+    ];
     let due: Vec<OperationRow> = Statement::<Due, SqlOf<OperationRow>>::new(&DUE, columns)
         .load(connection)
         .await?;

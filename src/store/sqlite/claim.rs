@@ -29,6 +29,8 @@ impl Writer<Claim> for Writing {
 
 fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Standing>, Error> {
     let now = connection::now(connection)?;
+    let is_unknown = operations::provider_reference.is_null();
+    let can_only_be_found = operations::resends_barred.and(is_unknown);
     let due: Vec<(OperationRow, PaymentRow)> = operations::table
         .inner_join(payments::table)
         .filter(operations::state.eq("open"))
@@ -37,6 +39,7 @@ fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Standin
         .filter(operations::next_recovery_at.le(now.as_micros()))
         .filter(operations::lease_until.le(now.as_micros()))
         .filter(operations::provider.eq_any(&claim.providers))
+        .filter(can_only_be_found.eq(claim.to_be_found))
         .order(operations::next_recovery_at)
         .limit(i64::from(claim.limit))
         .select((OperationRow::as_select(), PaymentRow::as_select()))

@@ -1,0 +1,105 @@
+//! Searches that did not come to their end within one look, kept until the next look for the same
+//! operation. Start reading at [`Searches::take`].
+//!
+//! They are kept in this process's memory only: after a restart, and by another node, an operation is
+//! looked for from the beginning.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::look::{Inquiry, Reach};
+use crate::{
+    payment::{OperationId, Timestamp},
+    provider::Search,
+};
+
+/// Searches that are kept at once. One more is not kept, rather than another dropped for it: if each
+/// drove out the one that waited longest, none would ever come to its end.
+pub(super) const KEPT_MAX: usize = 1_024;
+/// After how long one is dropped that nobody went on with: its operation was settled elsewhere.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers after which a search is begun anew, lest a list that leads in a circle be read for ever: a
+/// hundred million objects, which is a hundred payments a second in the longest time that can be set.
+const ANSWERS_MAX: u32 = 1_000_000;
+
+/// How far one search has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) search: Search,
+    /// Questions of it that were answered.
+    pub(super) answered: u32,
+    /// As in the [`Inquiry`] that it was begun for.
+    absent_at: Option<Timestamp>,
+}
+
+impl Progress {
+    fn new(inquiry: &Inquiry) -> Self {
+        Self {
+            search: Search::new(inquiry.sent),
+            answered: 0,
+            absent_at: inquiry.absent_at,
+        }
+    }
+
+    pub(super) fn is_without_end(&self) -> bool {
+        self.answered >= ANSWERS_MAX
+    }
+
+    /// Whether what was read so far is read for `inquiry`, too.
+    fn serves(&self, inquiry: &Inquiry) -> bool {
+        let (ours, asked) = (self.search.sent, inquiry.sent);
+        let is_of_that_time = match inquiry.reach {
+            Reach::Near => false,
+            Reach::Whole => ours == asked,
+            Reach::WholeSoFar => ours.first == asked.first,
+        };
+        is_of_that_time && self.absent_at == inquiry.absent_at
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Searches(Mutex<HashMap<OperationId, (Instant, Progress)>>);
+
+impl Searches {
+    /// What to go on with for `inquiry`: where a look stopped that it is one search with, or the
+    /// beginning. What is taken is not kept any more.
+    pub(super) fn take(&self, inquiry: &Inquiry) -> Progress {
+        let kept = match inquiry.reach {
+            Reach::Near => None,
+            Reach::Whole | Reach::WholeSoFar => self.drop_for(inquiry),
+        };
+        kept.filter(|progress| progress.serves(inquiry))
+            .unwrap_or_else(|| Progress::new(inquiry))
+    }
+
+    /// Keeps how far the look for `inquiry` came, if one may go on from there.
+    pub(super) fn keep(&self, inquiry: &Inquiry, progress: Progress, now: Instant) {
+        if !progress.serves(inquiry) || progress.is_without_end() {
+            return;
+        }
+        let mut kept = self.lock();
+        if kept.len() >= KEPT_MAX {
+            kept.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT_FOR);
+        }
+        if kept.len() < KEPT_MAX {
+            kept.insert(inquiry.operation_id(), (now, progress));
+        }
+    }
+
+    /// Drops what is kept of that operation, and gives it back.
+    pub(super) fn drop_for(&self, inquiry: &Inquiry) -> Option<Progress> {
+        let dropped = self.lock().remove(&inquiry.operation_id());
+        dropped.map(|(_, progress)| progress)
+    }
+
+    /// Each change is whole: a panic elsewhere spoils none.
+    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, (Instant, Progress)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
