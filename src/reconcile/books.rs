@@ -9,8 +9,9 @@ use crate::{
     provider::{Asked, Books, NotSentReason, Outcome, Record, RecordPage, RefundRecord, Span},
 };
 
-/// More than this many payments of one provider are not held at once: take a shorter span.
-const RECORDS_MAX: usize = 200_000;
+/// More than this many payments of one provider are not held at once, which takes some gigabyte: five
+/// hours of a hundred a second.
+const RECORDS_MAX: usize = 2_000_000;
 /// How often one question is asked.
 const TRIES_MAX: u32 = 6;
 const PAUSE_FIRST: Duration = Duration::from_millis(250);

@@ -8,7 +8,7 @@ use super::{
     recover::{CLOCK_SKEW, Named, ROWS_MAX, RecoverError, Work, no_result},
 };
 use crate::{
-    payment::{Begun, OperationKind, OperationState, Payment, PaymentStatus},
+    payment::{Begun, Operation, OperationKind, OperationState, Payment, PaymentStatus},
     provider::{Books, MadeBy, Record, RecordState, RefundRecord},
 };
 
@@ -138,6 +138,10 @@ impl Work<'_> {
         let begun = self.store.begin_follow_ups(vec![new]).await.pop();
         let what = asked.0.as_str();
         let refused = match begun.unwrap_or_else(no_result)? {
+            // Its client has come again since, and another row stands for it.
+            Begun::Standing(standing) if has_it(&standing.operation, reference) => {
+                return Ok(false);
+            }
             Begun::Standing(standing) if standing.operation.id != made_by.operation_id => format!(
                 "{what} of {} was carried out under a key that is taken by {}",
                 payment.id, standing.operation.id
@@ -161,4 +165,12 @@ impl Work<'_> {
         (self.report)(refused);
         Ok(false)
     }
+}
+
+/// Whether the operation has succeeded by that very object.
+fn has_it(operation: &Operation, reference: &str) -> bool {
+    operation.state == OperationState::Settled
+        && operation.failure.is_none()
+        && operation.kind.makes_an_object()
+        && operation.provider_reference.as_deref() == Some(reference)
 }

@@ -212,11 +212,42 @@ impl Work<'_> {
             let ids: BTreeSet<_> = some.iter().map(|((id, _), _)| *id).collect();
             let payments = self.store.payments_by_id(ids.into_iter().collect()).await?;
             for ((id, provider), records) in some {
-                let payment = payments.iter().find(|payment| payment.id == *id);
-                self.one(*id, provider, payment, records).await?;
+                let known = payments.iter().find(|payment| payment.id == *id).cloned();
+                let payment = match known {
+                    None => self.under_its_key(provider, records).await?,
+                    known => known,
+                };
+                self.one(*id, provider, payment.as_ref(), records).await?;
             }
         }
         Ok(())
+    }
+
+    /// The payment that stands for one of the objects under another id than that says: its row was lost, and
+    /// its client came again with the same request.
+    async fn under_its_key(
+        &self,
+        provider: &str,
+        records: &[Record],
+    ) -> Result<Option<Payment>, ReconcileError> {
+        for record in records {
+            let whole = match self.readers.get(provider) {
+                Some(reader) => reader.one(&record.reference).await?,
+                None => None,
+            };
+            let Some(origin) = whole.and_then(|record| record.origin) else {
+                continue;
+            };
+            let key = &origin.made_by.idempotency_key;
+            let standing = self.store.operation(origin.merchant_id, origin.mode, key);
+            let standing = standing.await?.filter(|standing| {
+                standing.operation.provider_reference.as_ref() == Some(&record.reference)
+            });
+            if let Some(standing) = standing {
+                return Ok(Some(standing.payment));
+            }
+        }
+        Ok(None)
     }
 
     /// Every payment of ours that no provider showed.

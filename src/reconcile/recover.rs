@@ -22,7 +22,7 @@ use crate::{
         Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
         OperationState, Standing, Timestamp, Verdict,
     },
-    provider::{Books, Call, Outcome, Record, RefundRecord, Span},
+    provider::{Books, Call, MadeBy, Outcome, Record, RefundRecord, Span},
     store::{Installation, ReadError, Store, WriteError},
 };
 
@@ -161,6 +161,25 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// From `since` on, and from when the oldest creation was made that may have been sent before: what
+    /// became of it afterwards shows at its own object.
+    async fn span_of_doubt(&self) -> Result<Span, ReadError> {
+        let (mut span, mut after) = (self.span(), None);
+        loop {
+            let page = self.store.unsettled_after(after, ROWS_MAX).await?;
+            let Some(last) = page.last() else {
+                return Ok(span);
+            };
+            after = Some(last.operation.id);
+            let sent = page.iter().map(|standing| &standing.operation);
+            let sent = sent.filter(|it| it.kind == OperationKind::Create);
+            let sent = sent.filter(|it| it.state == OperationState::Open);
+            if let Some(first) = sent.map(|it| it.created_at).min() {
+                span.from = span.from.min(first.minus(CLOCK_SKEW));
+            }
+        }
+    }
+
     fn span(&self) -> Span {
         Span {
             from: self.recovery.since.minus(CLOCK_SKEW),
@@ -175,7 +194,8 @@ impl<'a> Work<'a> {
     }
 
     /// What carries our marks, the oldest first.
-    async fn books(&mut self) -> Result<(Named<Record>, Named<RefundRecord>), BooksError> {
+    async fn books(&mut self) -> Result<(Named<Record>, Named<RefundRecord>), RecoverError> {
+        let span = self.span_of_doubt().await?;
         let (mut records, mut refunds) = (Vec::new(), Vec::new());
         let mut others = 0;
         let mut is_ours = |marked| {
@@ -184,7 +204,7 @@ impl<'a> Work<'a> {
             !is_anothers
         };
         for (name, reader) in &self.readers {
-            let all = reader.all(self.span()).await?.into_iter().rev();
+            let all = reader.all(span).await?.into_iter().rev();
             let ours = all.filter(|it| is_ours(it.installation) && it.operation_id.is_some());
             records.extend(ours.map(|record| (name.clone(), record)));
             let all = reader.refunds(self.span()).await?.into_iter().rev();
@@ -297,6 +317,9 @@ impl<'a> Work<'a> {
             self.ensure_merchant(origin.merchant_id).await?;
             let begun = self.store.begin(vec![creation.new]).await.pop();
             let standing = begun.unwrap_or_else(no_result)?;
+            if !standing.applied && is_of(&standing.operation, record, &origin.made_by) {
+                return self.adopt(standing, books, record).await;
+            }
             if !standing.applied {
                 (self.report)(format!(
                     "{provider} has {}, whose key is taken by {}",
@@ -309,6 +332,25 @@ impl<'a> Work<'a> {
         self.done.payments += 1;
         self.done.incomplete += u64::from(!is_whole);
         Ok(())
+    }
+
+    /// Its client has come again since, with the same request, and its row has another id: what the
+    /// provider has under the key is that row's.
+    async fn adopt(
+        &mut self,
+        standing: Standing,
+        books: &dyn Books,
+        record: &Record,
+    ) -> Result<(), RecoverError> {
+        if standing.operation.state == OperationState::Settled {
+            return Ok(());
+        }
+        let restore = self.restore(Some(FoundAt {
+            route: standing.operation.route.clone(),
+            reference: record.reference.clone(),
+        }));
+        let standing = self.change(&standing.operation, restore).await?;
+        self.finish(standing, books, Some(record)).await
     }
 
     /// A merchant that was made since the backup: its name is not known.
@@ -379,6 +421,13 @@ impl<'a> Work<'a> {
         let changed = self.store.change(vec![change]).await.pop();
         Ok(changed.unwrap_or_else(no_result)?)
     }
+}
+
+/// Whether the operation that has the key is another row for the same request, and has no other object.
+fn is_of(operation: &Operation, record: &Record, made_by: &MadeBy) -> bool {
+    let is_settled = operation.state == OperationState::Settled;
+    let has_it = operation.provider_reference.as_ref() == Some(&record.reference);
+    operation.fingerprint == made_by.fingerprint && (has_it || !is_settled)
 }
 
 /// The error of a store that breaks its word: it owes a result for each row.

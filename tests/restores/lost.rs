@@ -4,10 +4,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{backed_up, stopped, world};
+use super::{backed_up, expect_counted, recovered, stopped, world};
 use crate::{
     downstream_fails::{charges_of, follow_up, held, order, payment_under, until_definite},
     harness::{ADMIN_KEY, Answer, Backend, World, eventually, on_both_stores, send},
+    reconcile::expect_equal,
 };
 
 on_both_stores! {
@@ -56,6 +57,15 @@ async fn rule_6_a_request_whose_row_was_lost_is_found_under_its_key(backend: Bac
         let payment = payment_under(&world, key).await;
         assert_eq!(payment["in_doubt_since"], Value::Null, "{payment}");
     }
+    expect_equal(&world);
+
+    // Nor is there anything left for those who recover late.
+    stopped(&mut world).await;
+    let said = recovered(&world, &[]);
+    expect_counted(&said, "payments imported", 0);
+    world.restart_server().await;
+    paid(&world, "k", &order("k")).await.expect(201);
+    assert_eq!((charges_of(&world, "k"), world.charges()), (1, charges));
 }
 
 async fn rule_15_a_key_that_another_request_has_used_is_not_called_failed(backend: Backend) {
