@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     import,
-    recover::{CLOCK_SKEW, Named, ROWS_MAX, RecoverError, Work, no_result},
+    recover::{CLOCK_SKEW, Named, ROWS_MAX, Work, no_result},
+    recovered::RecoverError,
 };
 use crate::{
     payment::{Begun, Operation, OperationKind, OperationState, Payment, PaymentStatus},

@@ -11,6 +11,7 @@ mod compare;
 mod follow_ups;
 mod import;
 mod recover;
+mod recovered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,8 @@ use std::{
 
 pub use books::{BooksError, Pace};
 pub use compare::{Comparison, Difference, DifferenceKind, Open, compare};
-pub use recover::{RecoverError, Recovered, Recovery, recover};
+pub use recover::recover;
+pub use recovered::{RecoverError, Recovered, Recovery};
 
 use uuid::Uuid;
 

@@ -12,9 +12,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    books::{BooksError, Pace, Reader},
+    books::Reader,
     import::{self, Stamp},
     is_anothers,
+    recovered::{RecoverError, Recovered, Recovery},
 };
 use crate::{
     environment::Environment,
@@ -29,73 +30,6 @@ use crate::{
 /// How far the clocks of a provider and ours may be apart, with room to spare.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
 pub(super) const ROWS_MAX: u32 = 100;
-
-/// What to recover.
-#[derive(Clone, Copy, Debug)]
-pub struct Recovery {
-    /// A time at which the restored state was certainly not yet older than the truth.
-    pub since: Timestamp,
-    /// Whether to count and change nothing.
-    pub dry_run: bool,
-    pub pace: Pace,
-}
-
-/// What was done, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Unsettled operations that were put in doubt.
-    pub put_in_doubt: u64,
-    /// Payments that were imported.
-    pub payments: u64,
-    /// Those of them of which a part of the request is not known any more.
-    pub incomplete: u64,
-    pub captures: u64,
-    pub cancels: u64,
-    pub refunds: u64,
-    /// Imported operations that are not settled yet; the servers go on with them.
-    pub left_in_doubt: u64,
-    /// Payments and refunds that other installations made on the same accounts.
-    pub others: u64,
-}
-
-impl Recovered {
-    /// Each number with what it counts.
-    pub fn lines(&self) -> [(&'static str, u64); 8] {
-        [
-            ("unsettled operations put in doubt", self.put_in_doubt),
-            ("payments imported", self.payments),
-            ("of them without a part of their request", self.incomplete),
-            ("captures imported", self.captures),
-            ("cancels imported", self.cancels),
-            ("refunds imported", self.refunds),
-            (
-                "imported operations left to be settled by the servers",
-                self.left_in_doubt,
-            ),
-            ("objects of other installations left alone", self.others),
-        ]
-    }
-}
-
-/// Why a recovery was not finished; it may be run again.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// Without one nothing at the providers is our own.
-    #[error("no server was ever started over this database")]
-    NoInstallation,
-    /// There is nothing to work on, here or there: it is another database, or has another id.
-    #[error(
-        "the database has no payment, and nothing that the providers have since {since} is its own; \
-         {others} of it are of other installations"
-    )]
-    NothingIsOurs { since: Timestamp, others: u64 },
-    #[error(transparent)]
-    Books(#[from] BooksError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
 
 /// Makes our records the providers' again; calls `report` for what a person must look at. No server
 /// may run meanwhile.

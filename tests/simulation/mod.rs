@@ -9,4 +9,5 @@ mod model_store;
 mod overload;
 mod recovery;
 mod scripted_provider;
+mod verdicts;
 mod world;
