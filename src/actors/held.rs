@@ -213,7 +213,8 @@ impl<'a> Held<'a> {
             }
             Found::There(Outcome::InDoubt(doubt)) | Found::Unanswered(Outcome::InDoubt(doubt)) => {
                 left.reason = doubt.reason.as_str().to_owned();
-                left.reference = doubt.reference;
+                // What is not what was asked for is no object of ours to be asked after.
+                left.reference = doubt.reference.filter(|_| !doubt.reason.is_alarming());
             }
             Found::There(_) | Found::Unanswered(_) => {}
             Found::More => {

@@ -13,6 +13,7 @@ use crate::{
     payment::{ApprovedAs, Change, OperationKind, PaymentStatus, Standing, Verdict},
     provider::{Call, Expected, Found, Outcome, Stray},
     resilience::{Deadline, Purpose},
+    store::ReadError,
 };
 
 /// Does what is left to do for the operation whose turn was taken; what fails has another turn.
@@ -80,7 +81,15 @@ async fn look_again(context: &DriveContext, route: &Route, standing: &Standing) 
         false => Found::Absent,
     };
     let change = match found {
-        Found::There(Outcome::Approved(approval)) => Change::Settle(Verdict::Approved(approval)),
+        Found::There(Outcome::Approved(approval)) => match whose(context, standing).await {
+            Ok(Whose::Its) => Change::Settle(Verdict::Approved(approval)),
+            Ok(Whose::Anothers) => Change::LookedAgain,
+            Ok(Whose::Unknown) => return,
+            Err(error) => {
+                warn!(operation = %operation.id, %error, "a second look is repeated later");
+                return;
+            }
+        },
         Found::There(Outcome::Declined(_)) | Found::Absent => Change::LookedAgain,
         Found::There(Outcome::InDoubt(_) | Outcome::NotSent(_))
         | Found::Unanswered(_)
@@ -90,9 +99,38 @@ async fn look_again(context: &DriveContext, route: &Route, standing: &Standing) 
         }
     };
     match context.change(operation, change).await {
-        Ok(standing) => tell_of_stray(&standing.operation),
+        Ok(standing) => {
+            tell_of_stray(&standing.operation);
+            // It was found before, by whoever did not know of this look.
+            let is_done = standing.operation.look_again && !standing.operation.has_stray();
+            if is_done && let Err(error) = context.change(operation, Change::LookedAgain).await {
+                warn!(operation = %operation.id, %error, "a second look is repeated later");
+            }
+        }
         Err(error) => warn!(operation = %operation.id, %error, "a second look is repeated later"),
     }
+}
+
+/// Whose work it is that was found.
+enum Whose {
+    Its,
+    Anothers,
+    /// Another operation that may have done it is open.
+    Unknown,
+}
+
+/// A create and a refund make things of their own; a hold has ended by one of those that wanted it.
+async fn whose(context: &DriveContext, standing: &Standing) -> Result<Whose, ReadError> {
+    let (operation, store) = (&standing.operation, &context.store);
+    if operation.kind.makes_an_object() {
+        return Ok(Whose::Its);
+    }
+    if !store.unsettled_of(operation.payment_id).await?.is_empty() {
+        return Ok(Whose::Unknown);
+    }
+    let payment = store.payment(operation.merchant_id, operation.mode, operation.payment_id);
+    let is_held = (payment.await?).is_some_and(|it| it.status == PaymentStatus::Authorized);
+    Ok(if is_held { Whose::Its } else { Whose::Anothers })
 }
 
 /// A hold that has ended since does not show whose work that was.

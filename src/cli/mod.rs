@@ -74,8 +74,8 @@ enum Command {
     /// Compare our payments with those of the providers, and report each difference
     ///
     /// Exits with 0 if there is none, with 1 if there is one, and with 2 if they could not be
-    /// compared, for one because this is not the database of the servers. What is younger than an operation may take, and differs, is said to be under way and
-    /// is no difference. Nothing is changed, here or there.
+    /// compared, for one because this is not the database of the servers. What is younger than an
+    /// operation may take, and differs, is said to be under way and is no difference. Nothing is changed, here or there.
     Reconcile(reconcile::ReconcileArgs),
     /// After a restored backup or a lost failover: make our records the providers' again
     ///

@@ -128,8 +128,9 @@ pub async fn reconcile(
     }
     // Before the payments are read: what is settled meanwhile shows as fresh, and not as in doubt.
     work.open = open(store).await?;
-    let seen = work.books(scope.span).await?;
-    work.theirs(&seen).await?;
+    let mut seen = work.books(scope.span).await?;
+    let under_other_ids = work.theirs(&seen).await?;
+    seen.extend(under_other_ids.into_iter().map(|id| (id, Vec::new())));
     work.ours(scope.span, &seen).await?;
     Ok(work.summary)
 }
@@ -207,8 +208,9 @@ impl Work<'_> {
         Ok(seen)
     }
 
-    /// Every payment that a provider showed.
-    async fn theirs(&mut self, seen: &Seen) -> Result<(), ReconcileError> {
+    /// Every payment that a provider showed; gives those that have another id than it showed.
+    async fn theirs(&mut self, seen: &Seen) -> Result<Vec<(PaymentId, String)>, ReconcileError> {
+        let mut under_other_ids = Vec::new();
         let all: Vec<_> = seen.iter().collect();
         for some in all.chunks(ROWS_MAX as usize) {
             let ids: BTreeSet<_> = some.iter().map(|((id, _), _)| *id).collect();
@@ -219,10 +221,15 @@ impl Work<'_> {
                     None => self.under_its_key(provider, records).await?,
                     known => known,
                 };
-                self.one(*id, provider, payment.as_ref(), records).await?;
+                let its_id = payment.as_ref().map_or(*id, |payment| payment.id);
+                if its_id != *id {
+                    under_other_ids.push((its_id, provider.clone()));
+                }
+                self.one(its_id, provider, payment.as_ref(), records)
+                    .await?;
             }
         }
-        Ok(())
+        Ok(under_other_ids)
     }
 
     /// The payment that stands for one of the objects under another id than that says: its row was lost, and

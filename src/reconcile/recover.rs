@@ -251,7 +251,9 @@ impl<'a> Work<'a> {
             self.ensure_merchant(origin.merchant_id).await?;
             let begun = self.store.begin(vec![creation.new]).await.pop();
             let standing = begun.unwrap_or_else(no_result)?;
-            if !standing.applied && is_of(&standing.operation, record, &origin.made_by) {
+            let is_there = standing.operation.route.provider == provider;
+            if !standing.applied && is_there && is_of(&standing.operation, record, &origin.made_by)
+            {
                 return self.adopt(standing, books, record).await;
             }
             if !standing.applied {

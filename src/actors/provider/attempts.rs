@@ -68,8 +68,12 @@ impl<'a> Attempts<'a> {
                 }
                 Outcome::InDoubt(doubt) => {
                     // Asking after what still runs is not another attempt at it.
-                    let asks = [InDoubtReason::Unfinished, InDoubtReason::KeyInUse];
-                    attempts += u32::from(!asks.contains(&doubt.reason));
+                    let asks = match doubt.reason {
+                        InDoubtReason::KeyInUse => true,
+                        InDoubtReason::Unfinished => self.job.call.kind.makes_an_object(),
+                        _ => false,
+                    };
+                    attempts += u32::from(!asks);
                     self.doubt = Some(self.with_reference(doubt));
                 }
             }

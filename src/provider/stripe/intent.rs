@@ -67,12 +67,6 @@ impl PaymentIntent {
         })
     }
 
-    /// Whether it is the create's, or another request's under the same key.
-    pub(super) fn concerns(&self, call: &Call) -> bool {
-        let identity = &call.expected.identity;
-        self.is_of_operation(call) || self.marks().is_some_and(|marks| marks.are_of_key(identity))
-    }
-
     /// Whether it is the very payment that was asked for.
     pub(super) fn is_of(&self, call: &Call) -> bool {
         let money = match (self.amount, &self.currency) {

@@ -106,7 +106,7 @@ impl StripeProvider {
             .await?;
             search.parts_read += usize::from(next.is_none());
             search.after = next;
-            for intent in intents.iter().filter(|it| it.concerns(call)) {
+            for intent in intents.iter().filter(|it| it.is_of_operation(call)) {
                 let outcome = self.judge_found(call, intent).await;
                 if matches!(outcome, Outcome::Approved(_)) {
                     return Ok(Found::There(outcome));
