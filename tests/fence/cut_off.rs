@@ -180,30 +180,3 @@ async fn rule_10_who_comes_after_the_answer_is_not_told_how_it_was_before() {
     assert!(again.expect(201).is_replayed());
     assert_eq!(charges_of(&world, "k"), 1);
 }
-
-/// It was released, and is taken up by a commit of which nobody hears: it may be sent from then on.
-#[tokio::test(flavor = "multi_thread")]
-async fn rule_18_what_may_have_been_taken_up_is_not_called_pending() {
-    let mut world = world().await;
-    let proxy = cut_off_at_will(&mut world).await;
-    let refuse = FaultRule::new(FaultKind::RefuseConnection);
-    world.inject(refuse).await;
-    let pending = world.pay("k", &order("k")).await;
-    pending.expect_problem(503, "provider_unavailable");
-    world.sandbox.clear_faults().await;
-
-    let trap = proxy.trap("COMMIT", Fate::CutAfter, 100);
-    let body = order("k");
-    let asked = world.pay("k", &body);
-    let meanwhile = async {
-        trap.until_sprung(1).await;
-        proxy.refuse().await;
-        proxy.cut_all();
-    };
-    let (answer, ()) = join(asked, meanwhile).await;
-    // A look between the two may have shown it open.
-    if answer.status != 202 {
-        answer.expect_problem(503, "outcome_unknown");
-    }
-    assert_eq!(epoch_under(&world, "k").await, "2", "it was taken up");
-}
