@@ -21,7 +21,7 @@ use crate::{
 /// Searches that are kept at once. One more is not kept, rather than another dropped for it: if each
 /// drove out the one that waited longest, none would ever come to its end.
 pub(super) const KEPT_MAX: usize = 1_024;
-/// After how long one is dropped that nobody went on with: its operation was settled elsewhere.
+/// After how long one that nobody went on with makes room for another: its operation was settled elsewhere.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// Answers after which a search is begun anew, lest a list that leads in a circle be read for ever: a

@@ -408,3 +408,18 @@ impl Store for PostgresStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::Error;
+
+    use super::*;
+
+    /// The server may have committed before the connection was lost, whatever the error says.
+    #[test]
+    fn rule_18_once_it_was_committing_nobody_knows_what_became_of_it() {
+        let error = Error::RollbackTransaction;
+        assert!(matches!(failed(&error, true), Failure::Unknown(_)));
+        assert!(matches!(failed(&error, false), Failure::RolledBack(_)));
+    }
+}
