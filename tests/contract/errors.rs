@@ -104,6 +104,8 @@ async fn metadata_that_the_database_would_not_take_is_refused_by_name() {
 async fn a_card_number_is_refused_and_neither_answered_nor_logged() {
     let world = world().await;
     let number = "4242 4242 4242 4242";
+    // Longer than the digits of an id or of a time that may happen to be the same.
+    let told = |text: &str| text.contains("42424242") || text.contains("4242 4242");
     for body in [
         json!({"amount": 1, "currency": "EUR", "payment_method": "4242424242424242"}),
         json!({"amount": 1, "currency": "EUR", "payment_method": "pm", "description": number}),
@@ -112,10 +114,10 @@ async fn a_card_number_is_refused_and_neither_answered_nor_logged() {
         json!({"card": {"number": number}}),
     ] {
         let answer = world.pay("k", &body).await;
-        assert!(!String::from_utf8_lossy(&answer.body).contains("4242"));
+        assert!(!told(&String::from_utf8_lossy(&answer.body)));
         drop(answer.expect_problem(422, "card_number_refused"));
     }
-    assert!(!world.server.output().contains("4242"));
+    assert!(!told(&world.server.output()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
