@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl,
+    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
     backend::Backend,
     migration::{Migration, MigrationSource},
     pg::Pg,
@@ -131,6 +131,7 @@ async fn with_harness(
     let work = tokio::task::spawn_blocking(move || match url {
         StoreUrl::Postgres(url) => {
             let mut connection = postgres::connect_to_migrate(&url, patience)?;
+            let run = run.then_some(postgres::run_migration as Run<_, Pg>);
             let found = harnessed::<Pg, _>(&mut connection, POSTGRES, HAS_APPLIED_POSTGRES, run);
             let mut found = found?;
             found.unsafe_settings = postgres::unsafe_settings(&mut connection)?;
@@ -142,12 +143,14 @@ async fn with_harness(
             }
             if !run {
                 let mut connection = sqlite::connect_to_look(&path)?;
-                return harnessed::<Sqlite, _>(&mut connection, SQLITE, HAS_APPLIED_SQLITE, run);
+                return harnessed::<Sqlite, _>(&mut connection, SQLITE, HAS_APPLIED_SQLITE, None);
             }
             let mut connection = sqlite::connect_to_migrate(&path, create)?;
             // Each migration's own transaction becomes a part of this one, which others wait for.
+            let run: Run<SqliteConnection, Sqlite> =
+                |connection, one| connection.run_migration(one).map(drop);
             connection.immediate_transaction(|connection| {
-                harnessed(connection, SQLITE, HAS_APPLIED_SQLITE, run)
+                harnessed(connection, SQLITE, HAS_APPLIED_SQLITE, Some(run))
             })
         }
     });
@@ -160,6 +163,9 @@ struct Version {
     #[diesel(sql_type = Text)]
     version: String,
 }
+
+/// How one migration is run.
+type Run<C, DB> = fn(&mut C, &dyn Migration<DB>) -> diesel::migration::Result<()>;
 
 type Known<DB> = Vec<Box<dyn Migration<DB>>>;
 
@@ -192,7 +198,7 @@ fn harnessed<DB, C>(
     connection: &mut C,
     source: EmbeddedMigrations,
     has_applied: &str,
-    run: bool,
+    run: Option<Run<C, DB>>,
 ) -> Result<Inspection, StoreStartError>
 where
     DB: Backend,
@@ -206,7 +212,7 @@ where
     let known = known::<DB>(&source)?;
     let knows =
         |version: &str| (known.iter()).any(|one| one.name().version().to_string() == version);
-    if run {
+    if run.is_some() {
         // Makes the table of migrations, where there is none.
         connection.applied_migrations().map_err(failed)?;
     }
@@ -232,9 +238,9 @@ where
     let pending: Known<DB> = pending
         .filter(|one| !applied.contains(&one.name().version().to_string()))
         .collect();
-    if run {
+    if let Some(run) = run {
         for one in &pending {
-            (connection.run_migration(&**one))
+            run(connection, &**one)
                 .map_err(|error| StoreStartError::Migration(format!("{}: {error}", one.name())))?;
         }
     }

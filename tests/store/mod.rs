@@ -14,6 +14,7 @@ mod installation;
 mod keys;
 mod lease;
 mod listing;
+mod migrating_beside;
 mod migrations;
 mod opening;
 mod refusals;

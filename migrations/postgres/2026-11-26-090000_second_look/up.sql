@@ -3,8 +3,3 @@
 -- A program of the schema before leaves the column out, and such a look to newer ones.
 
 alter table operations add column look_again boolean not null default false;
-
--- What is left to do for settled operations: few rows at any time. The index of stray charges alone stays
--- for the programs before.
-create index operations_loose_end on operations (next_recovery_at)
-    where look_again or (stray_reference is not null and stray_reversed_at is null);

@@ -10,6 +10,7 @@ mod follow_ups;
 mod in_use;
 mod installation;
 mod merchants;
+mod migrating;
 mod pool;
 mod reads;
 mod statement;
@@ -30,7 +31,8 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 pub(super) use in_use::is_in_use;
-pub(super) use pool::{connect_to_migrate, unsafe_settings};
+pub(super) use migrating::{connect_to_migrate, run_migration};
+pub(super) use pool::unsafe_settings;
 
 use self::pool::{Connection, Pool};
 use super::{

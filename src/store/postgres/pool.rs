@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use diesel::{dsl::sql, sql_types::Bool};
 use diesel_async::{
-    AsyncPgConnection, RunQueryDsl,
+    AsyncPgConnection,
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod,
@@ -15,10 +14,7 @@ use diesel_async::{
     },
 };
 use secrecy::SecretString;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::timeout;
 
 use super::{super::StoreStartError, reads, target::Target};
 
@@ -34,13 +30,6 @@ const PING_MAX: Duration = Duration::from_millis(500);
 const SESSION: &str = "-c default_transaction_isolation=read\\ committed \
     -c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=5000 \
     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
-/// Migrations take their time; waiting for a table that others use ends after a minute.
-const MIGRATION_SESSION: &str = "-c lock_timeout=60000";
-/// The advisory lock under which programs take turns to migrate: `oncepay` in ASCII.
-const MIGRATION_LOCK: i64 = 0x6f_6e63_6570_6179;
-/// How often the lock is asked for while another program has it.
-const LOCK_ASKED_EVERY: Duration = Duration::from_millis(100);
-
 /// Opens a pool, and one connection of it as a proof.
 pub(super) async fn open(url: &SecretString, size_max: u32) -> Result<Pool, StoreStartError> {
     let target = Target::parse(url, SESSION)?;
@@ -117,38 +106,4 @@ pub(super) async fn connect_alone(
 ) -> Result<AsyncPgConnection, StoreStartError> {
     let target = Target::parse(url, SESSION)?;
     (target.connect().await).map_err(|error| StoreStartError::Unreachable(error.to_string()))
-}
-
-/// A connection of its own for migrations, holding their lock until it is dropped. Other programs'
-/// migrations are waited for `patience`. Blocks.
-pub(in super::super) fn connect_to_migrate(
-    url: &SecretString,
-    patience: Duration,
-) -> Result<AsyncConnectionWrapper<AsyncPgConnection>, StoreStartError> {
-    let target = Target::parse(url, MIGRATION_SESSION)?;
-    let locked = async {
-        let mut connection = (target.connect().await)
-            .map_err(|error| StoreStartError::Unreachable(error.to_string()))?;
-        lock(&mut connection, patience).await?;
-        Ok(AsyncConnectionWrapper::from(connection))
-    };
-    Handle::current().block_on(locked)
-}
-
-/// Takes the lock of migrations. By asking again: of a wait that the server ends, diesel keeps only
-/// the words, which are in the server's language.
-async fn lock(
-    connection: &mut AsyncPgConnection,
-    patience: Duration,
-) -> Result<(), StoreStartError> {
-    let since = Instant::now();
-    loop {
-        let taken = sql::<Bool>(&format!("pg_try_advisory_lock({MIGRATION_LOCK})"));
-        let taken = diesel::select(taken).get_result(connection).await;
-        match taken.map_err(|error| StoreStartError::Unreachable(error.to_string()))? {
-            true => return Ok(()),
-            false if since.elapsed() < patience => sleep(LOCK_ASKED_EVERY).await,
-            false => return Err(StoreStartError::Migrating { waited: patience }),
-        }
-    }
 }

@@ -1,0 +1,1 @@
+drop index operations_loose_end;

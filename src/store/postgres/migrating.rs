@@ -1,0 +1,131 @@
+//! Migrations beside programs that work: nothing that is paid for waits long for one.
+//!
+//! A statement that changes a table waits until those who read it are done, and whoever comes after it
+//! waits behind it. So it gives up soon, lets them pass, and tries again. An index is built beside
+//! those who write, in no transaction.
+
+use std::time::Duration;
+
+use diesel::{
+    connection::SimpleConnection,
+    dsl::sql,
+    migration::{self, Migration},
+    pg::Pg,
+    sql_types::Bool,
+};
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl, async_connection_wrapper::AsyncConnectionWrapper,
+};
+use diesel_migrations::MigrationHarness;
+use secrecy::SecretString;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
+};
+
+use super::{super::StoreStartError, target::Target};
+
+type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
+
+/// Migrations take their time, whatever the role's own limit is.
+const SESSION: &str = "-c statement_timeout=0";
+/// The advisory lock under which programs take turns to migrate: `oncepay` in ASCII.
+const MIGRATION_LOCK: i64 = 0x6f_6e63_6570_6179;
+/// How often the lock is asked for while another program has it.
+const LOCK_ASKED_EVERY: Duration = Duration::from_millis(100);
+/// How long a migration waits for a table that others use. Less than a payment waits for it: 3 s.
+const TABLE_WAIT: Duration = Duration::from_secs(1);
+/// How long it lets pass those who waited behind it.
+const TABLE_PAUSE: Duration = Duration::from_secs(1);
+/// How long it tries.
+const TABLE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection of its own for migrations, holding their lock until it is dropped. Other programs'
+/// migrations are waited for `patience`. Blocks.
+pub(in super::super) fn connect_to_migrate(
+    url: &SecretString,
+    patience: Duration,
+) -> Result<Blocking, StoreStartError> {
+    let target = Target::parse(url, SESSION)?;
+    let locked = async {
+        let mut connection = (target.connect().await)
+            .map_err(|error| StoreStartError::Unreachable(error.to_string()))?;
+        lock(&mut connection, patience).await?;
+        Ok(AsyncConnectionWrapper::from(connection))
+    };
+    Handle::current().block_on(locked)
+}
+
+/// Takes the lock of migrations. By asking again: of a wait that the server ends, diesel keeps only
+/// the words, which are in the server's language.
+async fn lock(
+    connection: &mut AsyncPgConnection,
+    patience: Duration,
+) -> Result<(), StoreStartError> {
+    let since = Instant::now();
+    loop {
+        let taken = sql::<Bool>(&format!("pg_try_advisory_lock({MIGRATION_LOCK})"));
+        let taken = diesel::select(taken).get_result(connection).await;
+        match taken.map_err(|error| StoreStartError::Unreachable(error.to_string()))? {
+            true => return Ok(()),
+            false if since.elapsed() < patience => sleep(LOCK_ASKED_EVERY).await,
+            false => return Err(StoreStartError::Migrating { waited: patience }),
+        }
+    }
+}
+
+/// Runs one migration. Blocks.
+///
+/// What runs in no transaction makes one index, which the migration is named after.
+pub(in super::super) fn run_migration(
+    connection: &mut Blocking,
+    migration: &dyn Migration<Pg>,
+) -> migration::Result<()> {
+    match migration.metadata().run_in_transaction() {
+        true => change_tables(connection, migration),
+        false => build_index(connection, migration),
+    }
+}
+
+fn change_tables(
+    connection: &mut Blocking,
+    migration: &dyn Migration<Pg>,
+) -> migration::Result<()> {
+    set_wait(connection, TABLE_WAIT)?;
+    let since = Instant::now();
+    loop {
+        let began = Instant::now();
+        match connection.run_migration(migration) {
+            // That it waited in vain can be seen by the time alone: diesel keeps only the words of such
+            // an error, which are in the server's language. Nothing of it stays.
+            Err(error) if began.elapsed() >= TABLE_WAIT && since.elapsed() < TABLE_PATIENCE => {
+                tracing::warn!(%error, "a migration is tried again: the tables may be in use");
+                Handle::current().block_on(sleep(TABLE_PAUSE));
+            }
+            done => return done.map(drop),
+        }
+    }
+}
+
+fn build_index(connection: &mut Blocking, migration: &dyn Migration<Pg>) -> migration::Result<()> {
+    let name = migration.name().to_string();
+    let Some((_, index)) = name.split_once('_') else {
+        return Err(format!("`{name}` names no index").into());
+    };
+    // What an interrupted build left is in the way, and no index. To drop it waits as a change does.
+    set_wait(connection, TABLE_WAIT)?;
+    connection.batch_execute(&format!("drop index concurrently if exists {index}"))?;
+    // A build waits for the transactions that were there before it, and nobody for the build.
+    set_wait(connection, Duration::ZERO)?;
+    tracing::info!(
+        index,
+        "an index is built; it waits for transactions that are open"
+    );
+    connection.run_migration(migration).map(drop)
+}
+
+/// Sets how long a statement waits for a lock, for ever with zero.
+fn set_wait(connection: &mut Blocking, wait: Duration) -> migration::Result<()> {
+    let set = format!("set lock_timeout = {}", wait.as_millis());
+    Ok(connection.batch_execute(&set)?)
+}
