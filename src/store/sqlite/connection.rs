@@ -27,6 +27,10 @@ pub(super) fn open(path: &Path) -> Result<SqliteConnection, StoreStartError> {
     open_with(path, SESSION)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "as SQLite's own wait for a lock does, on a thread that may block"
+)]
 fn open_with(path: &Path, session: &str) -> Result<SqliteConnection, StoreStartError> {
     let failed = |reason: String| StoreStartError::File {
         path: path.display().to_string(),
