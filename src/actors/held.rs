@@ -16,8 +16,8 @@ use super::{
 use crate::{
     payment::{
         Absence, Change, LeftInDoubt, Operation, OperationKind, OperationState, ProviderTerms,
-        RequestId, Standing, Step, Timestamp, Verdict, judge_absence, made_from, made_until,
-        next_step,
+        RequestId, Standing, Step, Timestamp, Verdict, absence_is_read_from, judge_absence,
+        made_from, made_until, next_step,
     },
     provider::{Call, Found, InDoubt, NotSent, Outcome, SentBetween},
     resilience::{Backoff, Deadline, LimiterPermit, Purpose},
@@ -194,6 +194,7 @@ impl<'a> Held<'a> {
             call: Call::of(&self.standing, self.errand.request_id),
             sent: sent_between(operation, terms, now),
             absent_at: operation.absent_at,
+            counts_since: counts_since(&self.standing, terms, reach),
             reach,
             purpose: self.errand.purpose,
             // Not the client's: who waits hears that it is in doubt, while the look goes on.
@@ -397,6 +398,24 @@ pub(super) fn sent_between(
     SentBetween {
         first: made_from(operation, terms),
         last: made_until(operation, terms, now),
+    }
+}
+
+/// Since when a reading of the list that shows nothing of the operation is evidence of a look that begins
+/// now. By the clock that nobody sets, so that no reading is taken for a later one.
+pub(super) fn counts_since(
+    standing: &Standing,
+    terms: ProviderTerms,
+    reach: Reach,
+) -> Option<Instant> {
+    let now = Instant::now();
+    match reach {
+        Reach::Near => None,
+        Reach::WholeSoFar => Some(now),
+        Reach::Whole => {
+            let from = absence_is_read_from(&standing.operation, terms);
+            now.checked_sub(standing.now.since(from))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{
-    held::{sent_between, tell_of_stray, terms},
+    held::{counts_since, sent_between, tell_of_stray, terms},
     provider::{Inquiry, Reach},
     system::{DriveContext, Route},
 };
@@ -67,10 +67,12 @@ async fn look_again(context: &DriveContext, route: &Route, standing: &Standing) 
     let operation = &standing.operation;
     let found = match can_tell(standing) {
         true => {
+            let terms = terms(route);
             let inquiry = Inquiry {
                 call: Call::of(standing, operation.request_id),
-                sent: sent_between(operation, terms(route), standing.now),
+                sent: sent_between(operation, terms, standing.now),
                 absent_at: operation.absent_at,
+                counts_since: counts_since(standing, terms, Reach::Whole),
                 reach: Reach::Whole,
                 purpose: Purpose::Settling,
                 // No other node has its turn before.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use super::{
-    held::{sent_between, terms},
+    held::{counts_since, sent_between, terms},
     payments::Payments,
     provider::{Inquiry, Reach},
     system::{DriveContext, Route},
@@ -246,14 +246,16 @@ impl Resolving<'_> {
 
     fn inquiry(&self) -> Inquiry {
         let (operation, terms, now) = (&self.held.operation, terms(self.route), self.held.now);
+        let reach = match now < absence_counts_from(operation, terms) {
+            true => Reach::WholeSoFar,
+            false => Reach::Whole,
+        };
         Inquiry {
             call: Call::of(&self.held, operation.request_id),
             sent: sent_between(operation, terms, now),
             absent_at: operation.absent_at,
-            reach: match now < absence_counts_from(operation, terms) {
-                true => Reach::WholeSoFar,
-                false => Reach::Whole,
-            },
+            counts_since: counts_since(&self.held, terms, reach),
+            reach,
             purpose: Purpose::Settling,
             // The lease is longer than this by an attempt, which has been waited for.
             deadline: Deadline::at(Instant::now() + self.context.settings.deadline),

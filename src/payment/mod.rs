@@ -49,8 +49,8 @@ pub use payment::{Failure, Origin, Payment};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use request::{Capture, CreatePayment};
 pub use settling::{
-    Absence, ProviderTerms, Step, absence_counts_from, judge_absence, made_from, made_until,
-    next_step, send_until,
+    Absence, ProviderTerms, Step, absence_counts_from, absence_is_read_from, judge_absence,
+    made_from, made_until, next_step, send_until,
 };
 pub use status::{IllegalEvent, PaymentStatus};
 pub use timestamp::Timestamp;

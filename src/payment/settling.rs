@@ -95,6 +95,13 @@ pub fn absence_counts_from(operation: &Operation, terms: ProviderTerms) -> Times
         .plus(terms.absence_wait)
 }
 
+/// From when on a list that was read without the operation tells what [`judge_absence`] says at that time.
+pub fn absence_is_read_from(operation: &Operation, terms: ProviderTerms) -> Timestamp {
+    let counts_from = absence_counts_from(operation, terms);
+    let again = terms.absence_wait / 2;
+    (operation.absent_at).map_or(counts_from, |first| first.plus(again).max(counts_from))
+}
+
 /// Judges that the provider, asked at `now`, does not know the operation.
 pub fn judge_absence(operation: &Operation, terms: ProviderTerms, now: Timestamp) -> Absence {
     if is_operators(operation.in_doubt_reason.as_deref()) {

@@ -11,6 +11,7 @@ pub mod stripe;
 use std::{fmt, time::Duration};
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 pub use key::provider_key;
 pub use outcome::{InDoubt, InDoubtReason, NotSent, NotSentReason, Outcome};
@@ -175,20 +176,37 @@ pub struct SentBetween {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     pub sent: SentBetween,
+    /// From when on a reading that shows nothing of the operation is evidence, whoever it was for; none if
+    /// only what is read for this search is.
+    pub counts_since: Option<Instant>,
     /// How many parts of that time have been read to their end.
     pub parts_read: usize,
-    /// The provider's id of the last object that was read of the next part.
-    pub after: Option<String>,
+    /// Where in the next part it is.
+    pub place: Place,
     /// What was met of the operation that something better may still outdo.
     pub met: Vec<Outcome>,
 }
 
+/// A place in a list that is read from its newest object to its oldest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The latest second that was not read to its end, if anything was read.
+    pub down_to: Option<i64>,
+    /// The provider's id of the last object that was read.
+    pub after: Option<String>,
+    /// What was read of that second so far: since when, and the digests of its objects.
+    pub second_read: Option<(Instant, Vec<u64>)>,
+    /// Whether objects came in another order: then nobody else can rely on what was read in part.
+    pub is_unordered: bool,
+}
+
 impl Search {
-    pub fn new(sent: SentBetween) -> Self {
+    pub fn new(sent: SentBetween, counts_since: Option<Instant>) -> Self {
         Self {
             sent,
+            counts_since,
             parts_read: 0,
-            after: None,
+            place: Place::default(),
             met: Vec::new(),
         }
     }

@@ -172,7 +172,7 @@ fn just_now() -> SentBetween {
 
 /// A whole look.
 async fn find(provider: &StripeProvider, call: &Call, sent: SentBetween) -> Found {
-    let mut search = Search::new(sent);
+    let mut search = Search::new(sent, None);
     loop {
         match provider.find(call, &mut search).await {
             Found::More => {}
@@ -401,7 +401,7 @@ async fn rule_9_a_look_goes_on_at_the_page_that_failed_and_ends_where_money_move
     }
     let pages = || bed.sandbox.stats().requests["list"];
     let dark = FaultRule::new(FaultKind::Unavailable).on(&[CallClass::Lookup]);
-    let mut search = Search::new(just_now());
+    let mut search = Search::new(just_now(), None);
     assert_eq!(bed.provider.find(&call, &mut search).await, Found::More);
 
     bed.sandbox.set_faults(dark).await;

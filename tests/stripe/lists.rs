@@ -14,10 +14,11 @@ async fn asked(answer: impl AsyncFnOnce(Server)) -> Found {
     let provider = provider(&server.url, PATIENCE);
     let call = call(&provider);
     let at = Timestamp::from_micros(0);
-    let mut search = Search::new(SentBetween {
+    let sent = SentBetween {
         first: at,
         last: at,
-    });
+    };
+    let mut search = Search::new(sent, None);
     let (found, ()) = join!(provider.find(&call, &mut search), answer(server));
     found
 }

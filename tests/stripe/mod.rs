@@ -7,6 +7,7 @@ mod every_fault;
 mod lists;
 mod lookup;
 mod sent;
+mod shared_readings;
 mod transport;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -31,16 +31,25 @@ pub(crate) struct Peer {
 impl Peer {
     /// The next request, to the last byte of its body.
     pub(crate) async fn request(&mut self) -> String {
+        let next = self.next_request().await;
+        next.expect("the adapter hung up in place of a request")
+    }
+
+    /// As [`Self::request`], if there is one.
+    pub(crate) async fn next_request(&mut self) -> Option<String> {
         let mut bytes = Vec::new();
         loop {
             let text = String::from_utf8(bytes.clone()).unwrap();
             if let Some((head, body)) = text.split_once("\r\n\r\n")
                 && body.len() >= content_length(head)
             {
-                return text;
+                return Some(text);
             }
             let read = self.stream.read_buf(&mut bytes).await.unwrap();
-            assert!(read > 0, "the adapter hung up within a request");
+            if read == 0 {
+                assert!(bytes.is_empty(), "the adapter hung up within a request");
+                return None;
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Inquiry {
     pub(crate) sent: SentBetween,
     /// When the operation was found absent before: what was read until then is no evidence after it.
     pub(crate) absent_at: Option<Timestamp>,
+    /// From when on a reading without it is evidence, also one for another operation.
+    pub(crate) counts_since: Option<Instant>,
     pub(crate) reach: Reach,
     pub(crate) purpose: Purpose,
     /// No question begins that could not end before.

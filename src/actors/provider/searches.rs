@@ -41,7 +41,7 @@ pub(super) struct Progress {
 impl Progress {
     fn new(inquiry: &Inquiry) -> Self {
         Self {
-            search: Search::new(inquiry.sent),
+            search: Search::new(inquiry.sent, inquiry.counts_since),
             answered: 0,
             absent_at: inquiry.absent_at,
         }

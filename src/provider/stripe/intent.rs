@@ -12,7 +12,7 @@ use super::{
     currency,
     error::ErrorObject,
     marks::Marks,
-    request::{OPERATION_METADATA, PAYMENT_METADATA, Sent},
+    request::{PAYMENT_METADATA, Sent},
     text,
     verdicts::{approved, decline, in_doubt, in_doubt_about},
 };
@@ -33,6 +33,8 @@ const REFERENCE_LEN_MAX: usize = 255;
 pub(super) struct PaymentIntent {
     object: Option<String>,
     id: Option<String>,
+    /// In seconds.
+    pub(super) created: Option<i64>,
     pub(super) status: Option<String>,
     amount: Option<i64>,
     pub(super) amount_received: Option<i64>,
@@ -54,7 +56,7 @@ impl PaymentIntent {
         self.id.as_deref().filter(|id| is_reference(id))
     }
 
-    fn marks(&self) -> Option<Marks<'_>> {
+    pub(super) fn marks(&self) -> Option<Marks<'_>> {
         self.metadata.as_ref().map(Marks)
     }
 
@@ -62,7 +64,7 @@ impl PaymentIntent {
     pub(super) fn is_of_operation(&self, call: &Call) -> bool {
         let (expected, identity) = (&call.expected, &call.expected.identity);
         self.marks().is_some_and(|marks| {
-            marks.parsed(OPERATION_METADATA) == Some(expected.operation_id)
+            marks.operation_id() == Some(expected.operation_id)
                 || (marks.are_of_key(identity) && marks.are_of_operation(expected))
         })
     }

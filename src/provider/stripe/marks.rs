@@ -10,12 +10,12 @@ use form_urlencoded::Serializer;
 use uuid::Uuid;
 
 use crate::{
-    payment::{Fingerprint, IdempotencyKey, OperationId, Payment},
+    payment::{Fingerprint, IdempotencyKey, MerchantId, Mode, OperationId, Payment},
     provider::{Draft, Expected, Identity, KeptRequest, MadeBy, RecordOrigin},
 };
 
 /// The metadata that ties Stripe's object to our operation.
-pub(super) const OPERATION_METADATA: &str = "oncepay_operation";
+const OPERATION_METADATA: &str = "oncepay_operation";
 /// The metadata that ties Stripe's payment intent to our payment.
 pub(super) const PAYMENT_METADATA: &str = "oncepay_payment";
 /// The metadata that tells whose of an account's installations an object is.
@@ -98,7 +98,7 @@ fn entries(request: &KeptRequest) -> Option<Vec<String>> {
 /// What stands in an object's metadata.
 pub(super) struct Marks<'a>(pub(super) &'a BTreeMap<String, String>);
 
-impl Marks<'_> {
+impl<'a> Marks<'a> {
     pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.0.get(name)?.parse().ok()
     }
@@ -112,18 +112,26 @@ impl Marks<'_> {
         self.operation([OPERATION_METADATA, KEY, FINGERPRINT])
     }
 
+    pub(super) fn operation_id(&self) -> Option<OperationId> {
+        self.parsed(OPERATION_METADATA)
+    }
+
+    /// The key that the payment intent was made under, and whose it is.
+    pub(super) fn key(&self) -> Option<(MerchantId, Mode, &'a str)> {
+        Some((self.parsed(MERCHANT)?, self.parsed(MODE)?, self.0.get(KEY)?))
+    }
+
     /// Whether the payment intent was made under the payment's key, by whatever request.
     pub(super) fn are_of_key(&self, identity: &Identity) -> bool {
-        self.parsed(MERCHANT) == Some(identity.merchant_id)
-            && self.parsed(MODE) == Some(identity.mode)
-            && (self.0.get(KEY)).is_some_and(|key| key == identity.payment_key.as_str())
+        let key = identity.payment_key.as_str();
+        self.key() == Some((identity.merchant_id, identity.mode, key))
     }
 
     /// Whether the object is the operation's: of its row, or of one that was lost and had the same
     /// request under the same key.
     pub(super) fn are_of_operation(&self, expected: &Expected) -> bool {
         let identity = &expected.identity;
-        self.parsed(OPERATION_METADATA) == Some(expected.operation_id)
+        self.operation_id() == Some(expected.operation_id)
             || self.made_by().is_some_and(|made| {
                 made.idempotency_key == identity.key && made.fingerprint == identity.fingerprint
             })

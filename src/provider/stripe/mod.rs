@@ -13,10 +13,12 @@ mod client;
 mod currency;
 mod error;
 mod exchange;
+mod find_create;
 mod intent;
 mod list;
 mod lookup;
 mod marks;
+mod readings;
 mod records;
 mod refund;
 mod request;
@@ -32,7 +34,7 @@ use reqwest::Url;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use self::client::Client;
+use self::{client::Client, readings::Readings};
 use super::{
     Asked, Books, Call, Draft, Found, Outcome, Provider, ProviderProfile, Record, RecordPage,
     RefundRecord, Search, Span, Stray,
@@ -48,6 +50,7 @@ pub struct StripeProvider {
     /// `…/v1`
     api_url: Url,
     installation: Option<Uuid>,
+    readings: Readings,
 }
 
 impl StripeProvider {
@@ -68,6 +71,7 @@ impl StripeProvider {
             client,
             api_url,
             installation: settings.installation,
+            readings: Readings::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use super::{
     exchange::Exchanges,
     intent::is_reference,
     list::{self, Listed},
-    marks::{Marks, OPERATION_METADATA, PAYMENT_METADATA},
+    marks::{Marks, PAYMENT_METADATA},
     refund::Refund,
     verdicts::in_doubt,
 };
@@ -167,7 +167,7 @@ impl Listing {
             description: self.description.clone(),
             installation: marks.installation(),
             payment_id: marks.parsed(PAYMENT_METADATA),
-            operation_id: marks.parsed(OPERATION_METADATA),
+            operation_id: marks.operation_id(),
             origin: marks.origin(),
             captured_by: marks.captured_by(),
             currency,

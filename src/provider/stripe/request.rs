@@ -15,7 +15,7 @@ use crate::{
     provider::Draft,
 };
 
-pub(super) use super::marks::{OPERATION_METADATA, PAYMENT_METADATA};
+pub(super) use super::marks::PAYMENT_METADATA;
 
 const CAPTURE_METHOD: &str = "capture_method";
 const PAYMENT_METHOD: &str = "payment_method";

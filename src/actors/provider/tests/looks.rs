@@ -19,6 +19,7 @@ impl Bench {
                 last: now,
             },
             absent_at: None,
+            counts_since: None,
             reach,
             purpose: Purpose::Settling,
             deadline: Deadline::at(Instant::now() + 60 * SECOND),
