@@ -31,46 +31,8 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 
 impl StripeProvider {
     pub(super) async fn look_up(&self, call: &Call, reference: &str) -> Outcome {
-        if !is_reference(reference) {
-            return in_doubt(
-                InDoubtReason::Mismatch,
-                "the reference is no id of Stripe's",
-            );
-        }
-        let asked = match call.kind {
-            OperationKind::Refund => self.refund(call, reference).await,
-            _ => self.intent(call, reference).await,
-        };
-        asked.unwrap_or_else(|no_answer| no_answer.outcome(Some(reference), "look-up"))
-    }
-
-    async fn refund(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
         let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
-        let answer = exchanges.get(&format!("refunds/{reference}"), &[]).await?;
-        Ok(answer::of_lookup(&answer, call, reference))
-    }
-
-    /// Takes up to three exchanges, and together no longer than one attempt may.
-    async fn intent(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
-        let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
-        let path = format!("payment_intents/{reference}");
-        let answer = exchanges.get(&path, &[]).await?;
-        if !answer::awaits_customer(&answer, call, reference) {
-            return Ok(answer::of_lookup(&answer, call, reference));
-        }
-        // The key is derived from the attempt's, so that canceling twice cancels once.
-        let key = format!("{}_cancel", call.key);
-        let body = format!("cancellation_reason={CANCELLATION_REASON}");
-        let canceled = exchanges
-            .post(&format!("{path}/cancel"), &key, body.into_bytes())
-            .await?;
-        let outcome = answer::of_lookup(&canceled, call, reference);
-        if matches!(outcome, Outcome::Declined(_)) {
-            return Ok(outcome);
-        }
-        // It was not canceled, or not now, or that cannot be read: only its state tells.
-        let answer = exchanges.get(&path, &[]).await?;
-        Ok(answer::of_lookup(&answer, call, reference))
+        stands(&exchanges, call, reference).await
     }
 
     pub(super) async fn find_by(&self, call: &Call, search: &mut Search) -> Found {
@@ -89,13 +51,14 @@ impl StripeProvider {
         found.unwrap_or_else(Found::Unanswered)
     }
 
-    /// Reads one page. Money that moved ends the search, whatever else there is; all else may be
-    /// outdone by it, so that a refusal and an absence need every page.
+    /// Reads one page, and how the finds on it stand. Money that moved ends the search, whatever else
+    /// there is; all else may be outdone by it, so that a refusal and an absence need every page.
     async fn find_create(&self, call: &Call, search: &mut Search) -> Result<Found, Outcome> {
         let parts = parts(search.sent);
         if let Some((from, to)) = parts.get(search.parts_read) {
+            let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
             let (intents, next) = list::page::<PaymentIntent>(
-                &Exchanges::begin(self, &call.api_version, call.request_id),
+                &exchanges,
                 "payment_intents",
                 &[
                     ("created[gte]", &from.to_string()),
@@ -107,7 +70,7 @@ impl StripeProvider {
             search.parts_read += usize::from(next.is_none());
             search.after = next;
             for intent in intents.iter().filter(|it| it.is_of_operation(call)) {
-                let outcome = self.judge_found(call, intent).await;
+                let outcome = judge_found(&exchanges, call, intent).await;
                 if matches!(outcome, Outcome::Approved(_)) {
                     return Ok(Found::There(outcome));
                 }
@@ -118,19 +81,6 @@ impl StripeProvider {
             return Ok(Found::More);
         }
         Ok(whole(one_of(search.met.iter().cloned())))
-    }
-
-    async fn judge_found(&self, call: &Call, intent: &PaymentIntent) -> Outcome {
-        match intent.reference() {
-            Some(reference) if intent.is_of(call) && intent.awaits_customer() => {
-                match self.look_up(call, reference).await {
-                    // It is there, whatever became of the question.
-                    Outcome::NotSent(_) => intent.judge(call),
-                    outcome => outcome,
-                }
-            }
-            _ => intent.judge(call),
-        }
     }
 
     /// Reads one page of the refunds of the payment, of whatever time.
@@ -165,6 +115,69 @@ impl StripeProvider {
         };
         let is_untouched = intent.is_of_payment(&call.expected) && intent.is_held();
         Ok((!is_untouched).then(|| intent.judge(call)))
+    }
+}
+
+/// How the object of that id stands, by up to three exchanges.
+async fn stands(exchanges: &Exchanges<'_>, call: &Call, reference: &str) -> Outcome {
+    if !is_reference(reference) {
+        return in_doubt(
+            InDoubtReason::Mismatch,
+            "the reference is no id of Stripe's",
+        );
+    }
+    let asked = match call.kind {
+        OperationKind::Refund => refund(exchanges, call, reference).await,
+        _ => intent(exchanges, call, reference).await,
+    };
+    asked.unwrap_or_else(|no_answer| no_answer.outcome(Some(reference), "look-up"))
+}
+
+async fn refund(
+    exchanges: &Exchanges<'_>,
+    call: &Call,
+    reference: &str,
+) -> Result<Outcome, NoAnswer> {
+    let answer = exchanges.get(&format!("refunds/{reference}"), &[]).await?;
+    Ok(answer::of_lookup(&answer, call, reference))
+}
+
+async fn intent(
+    exchanges: &Exchanges<'_>,
+    call: &Call,
+    reference: &str,
+) -> Result<Outcome, NoAnswer> {
+    let path = format!("payment_intents/{reference}");
+    let answer = exchanges.get(&path, &[]).await?;
+    if !answer::awaits_customer(&answer, call, reference) {
+        return Ok(answer::of_lookup(&answer, call, reference));
+    }
+    // The key is derived from the attempt's, so that canceling twice cancels once.
+    let key = format!("{}_cancel", call.key);
+    let body = format!("cancellation_reason={CANCELLATION_REASON}");
+    let canceled = exchanges
+        .post(&format!("{path}/cancel"), &key, body.into_bytes())
+        .await?;
+    let outcome = answer::of_lookup(&canceled, call, reference);
+    if matches!(outcome, Outcome::Declined(_)) {
+        return Ok(outcome);
+    }
+    // It was not canceled, or not now, or that cannot be read: only its state tells.
+    let answer = exchanges.get(&path, &[]).await?;
+    Ok(answer::of_lookup(&answer, call, reference))
+}
+
+/// What an intent on a page says, in what its page left of the time of one attempt.
+async fn judge_found(exchanges: &Exchanges<'_>, call: &Call, intent: &PaymentIntent) -> Outcome {
+    match intent.reference() {
+        Some(reference) if intent.is_of(call) && intent.awaits_customer() => {
+            match stands(exchanges, call, reference).await {
+                // It is there, whatever became of the question.
+                Outcome::NotSent(_) => intent.judge(call),
+                outcome => outcome,
+            }
+        }
+        _ => intent.judge(call),
     }
 }
 
