@@ -250,7 +250,8 @@ pub trait Provider: Send + Sync + 'static {
     /// written before, not by a search that lags; for a capture or cancel by the state of its payment.
     ///
     /// Asks one question of `search`, such as for one page and how the finds on it stand, within the time
-    /// of one attempt, and is to be called until it says something else than [`Found::More`]. Asking again after [`Found::Unanswered`] repeats that question.
+    /// of one attempt, and is to be called until it says something else than [`Found::More`]. Asking again
+    /// after [`Found::Unanswered`] repeats that question.
     fn find<'a>(&'a self, call: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found>;
 
     /// Gives a charge back: voids a hold, refunds what is left of a capture, under a key derived from
