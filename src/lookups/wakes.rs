@@ -1,9 +1,9 @@
 //! Who waits here for an operation that another node drives.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -15,32 +15,43 @@ use super::seal::Address;
 const HEEDED_MAX: u32 = 4;
 
 /// The waiters of this process, by the address of what they wait for.
+///
+/// **Invariant:** an address is here exactly as long as somebody waits for it.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(Mutex<HashMap<Address, Weak<Notify>>>);
+pub(super) struct Waiters(Mutex<HashMap<Address, Awaited>>);
+
+/// Counted under the lock: how many pointers to `notify` there are says nothing of who waits, since a
+/// wake holds one for a moment, and so does a waiter that has just left.
+#[derive(Debug, Default)]
+struct Awaited {
+    notify: Arc<Notify>,
+    waiters: usize,
+}
 
 impl Waiters {
     pub(super) fn join(self: &Arc<Self>, address: Address) -> Wakes {
-        let mut waiting = self.lock();
-        let entry = waiting.entry(address).or_default();
-        let notify = entry.upgrade().unwrap_or_default();
-        *entry = Arc::downgrade(&notify);
+        let mut all = self.lock();
+        let awaited = all.entry(address).or_default();
+        awaited.waiters += 1;
         Wakes(Some(Waiting {
             waiters: Arc::clone(self),
             address,
-            notify,
+            notify: Arc::clone(&awaited.notify),
             heeded: 0,
         }))
     }
 
     /// Wakes who waits for `address`; false when nobody does.
     pub(super) fn wake(&self, address: &Address) -> bool {
-        let awaited = self.lock().get(address).and_then(Weak::upgrade);
+        let all = self.lock();
+        let notify = all.get(address).map(|awaited| Arc::clone(&awaited.notify));
+        drop(all);
         // What comes while the waiter reads the store is kept for it.
-        awaited.inspect(|notify| notify.notify_one()).is_some()
+        notify.inspect(|notify| notify.notify_one()).is_some()
     }
 
-    /// A map of weak pointers is whole at any time.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Weak<Notify>>> {
+    /// Nothing under the lock panics between two changes that belong together.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Awaited>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,9 +88,12 @@ impl Wakes {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut waiting = self.waiters.lock();
-        if Arc::strong_count(&self.notify) == 1 {
-            waiting.remove(&self.address);
+        let mut all = self.waiters.lock();
+        if let Entry::Occupied(mut awaited) = all.entry(self.address) {
+            awaited.get_mut().waiters -= 1;
+            if awaited.get().waiters == 0 {
+                awaited.remove();
+            }
         }
     }
 }
@@ -123,6 +137,24 @@ mod tests {
         assert!(waiters.wake(&[1; 32]), "the twin waits still");
         drop(twin);
         assert!(!waiters.wake(&[1; 32]));
+        assert!(waiters.lock().is_empty());
+    }
+
+    /// A wake that has found its waiter, and a twin that leaves at the same moment, hold on to what is
+    /// notified for a little longer than it is awaited.
+    #[test]
+    fn nothing_is_left_behind_by_who_leaves_beside_a_wake_or_another() {
+        let waiters = Arc::new(Waiters::default());
+        let (ours, twin) = (waiters.join([1; 32]), waiters.join([1; 32]));
+        let held = ours.0.as_ref().map(|waiting| Arc::clone(&waiting.notify));
+        drop(ours);
+        drop(twin);
+        assert!(waiters.lock().is_empty());
+        drop(held);
+        // Who comes next is awaited anew.
+        let next = waiters.join([1; 32]);
+        assert!(waiters.wake(&[1; 32]));
+        drop(next);
         assert!(waiters.lock().is_empty());
     }
 }

@@ -267,12 +267,14 @@ pub trait Provider: Send + Sync + 'static {
     /// Looks for what `call` may have done, by the time it was sent: by a list that shows what was
     /// written before, not by a search that lags; for a capture or cancel by the state of its payment.
     ///
-    /// Asks one question of `search`, such as for one page, and is to be called until it says something
-    /// else than [`Found::More`]. Asking again after [`Found::Unanswered`] repeats that question.
+    /// Asks one question of `search`, such as for one page and how the finds on it stand, within the time
+    /// of one attempt, and is to be called until it says something else than [`Found::More`]. Asking again
+    /// after [`Found::Unanswered`] repeats that question.
     fn find<'a>(&'a self, call: &'a Call, search: &'a mut Search) -> BoxFuture<'a, Found>;
 
     /// Gives a charge back: voids a hold, refunds what is left of a capture, under a key derived from
-    /// the stray's. Approved once nothing is held or kept any more, whoever gave it back.
+    /// the stray's. Approved once nothing is held or kept any more, whoever gave it back. Takes several
+    /// exchanges, of which each step has the time of one attempt.
     fn reverse<'a>(&'a self, stray: &'a Stray) -> BoxFuture<'a, Outcome>;
 }
 

@@ -1,6 +1,7 @@
 //! What `deploy/haproxy.cfg` does to requests.
 
 use std::{
+    future::ready,
     net::SocketAddr,
     sync::{
         Arc,
@@ -97,13 +98,16 @@ async fn nodes_that_are_not_ready_answer_for_themselves() {
     assert_eq!(cluster.world.charges(), 1);
 }
 
-/// A node that is ready, and closes the connection of every other request after `answer`.
-async fn closing_node(requests: Arc<AtomicUsize>, answer: &'static str) -> SocketAddr {
+/// A node that is ready, and closes the connection of every other request after the answer to it.
+pub(super) async fn node<F>(answer: impl Fn(String) -> F + Clone + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = &'static str> + Send,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let requests = Arc::clone(&requests);
+            let answer = answer.clone();
             tokio::spawn(async move {
                 let mut head = vec![0; 65_536];
                 let mut length = 0;
@@ -118,13 +122,22 @@ async fn closing_node(requests: Arc<AtomicUsize>, answer: &'static str) -> Socke
                         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                     drop(stream.write_all(ready).await);
                 } else {
-                    requests.fetch_add(1, Ordering::SeqCst);
+                    head.truncate(length);
+                    let answer = answer(String::from_utf8(head).unwrap()).await;
                     drop(stream.write_all(answer.as_bytes()).await);
                 }
             });
         }
     });
     address
+}
+
+async fn closing_node(requests: Arc<AtomicUsize>, answer: &'static str) -> SocketAddr {
+    node(move |_| {
+        requests.fetch_add(1, Ordering::SeqCst);
+        ready(answer)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

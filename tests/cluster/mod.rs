@@ -5,6 +5,7 @@ mod compose;
 mod nodes_that_leave;
 mod script;
 mod traffic;
+mod verdicts;
 
 use std::net::SocketAddr;
 

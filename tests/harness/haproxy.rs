@@ -1,6 +1,7 @@
 //! HAProxy in front of two nodes, with the configuration that is deployed.
 
 use std::{
+    io::Write,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -27,19 +28,37 @@ pub(crate) struct Haproxy {
 impl Haproxy {
     /// Starts it in front of `nodes`, and waits until it takes connections.
     pub(crate) async fn start(nodes: [SocketAddr; 2]) -> Self {
+        Self::start_with(nodes, Path::new(CONFIGURATION)).await
+    }
+
+    /// As [`Self::start`], with other words in place of some that are in the configuration, such as times
+    /// that a test can wait for.
+    pub(crate) async fn start_changed(nodes: [SocketAddr; 2], changes: &[(&str, &str)]) -> Self {
+        let mut text = std::fs::read_to_string(CONFIGURATION).unwrap();
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} is not in the configuration");
+            text = text.replace(from, to);
+        }
+        let mut changed = tempfile::NamedTempFile::new().unwrap();
+        changed.write_all(text.as_bytes()).unwrap();
+        Self::start_with(nodes, changed.path()).await
+    }
+
+    async fn start_with(nodes: [SocketAddr; 2], configuration: &Path) -> Self {
         // Another process may take a free port first: then others.
         for _ in 0..5 {
-            if let Some(started) = Self::try_start(nodes).await {
+            if let Some(started) = Self::try_start(nodes, configuration).await {
                 return started;
             }
         }
         panic!("HAProxy does not start");
     }
 
-    async fn try_start(nodes: [SocketAddr; 2]) -> Option<Self> {
+    async fn try_start(nodes: [SocketAddr; 2], configuration: &Path) -> Option<Self> {
         let (listen, stats) = (free_address(), free_address());
         let mut child = command()
-            .args(["-db", "-q", "-f", CONFIGURATION])
+            .args(["-db", "-q", "-f"])
+            .arg(configuration)
             .env("LB_LISTEN", listen.to_string())
             .env("LB_STATS_LISTEN", stats.to_string())
             .env("LB_NODE_1", nodes[0].to_string())

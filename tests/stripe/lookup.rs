@@ -1,9 +1,11 @@
 //! Asking how an object stands, and canceling one that waits for the customer.
 
-use tokio::join;
+use oncepay::provider::{Found, Search, SentBetween};
+use tokio::{join, time::Instant};
 
 use super::server::Server;
 use super::*;
+use crate::harness::eventually;
 
 /// Answers `script` on one connection, and gives the outcome and the first line and idempotency
 /// key of each request.
@@ -98,6 +100,39 @@ async fn rule_3_a_cancellation_without_an_answer_is_not_a_decline() {
     });
 
     assert_eq!(line(&outcome), in_doubt(InDoubtReason::ConnectionLost));
+}
+
+/// Who looks until a deadline begins no question that could not end before it.
+#[tokio::test]
+async fn a_find_that_waits_for_the_customer_is_judged_within_the_time_of_its_page() {
+    let server = Server::start().await;
+    let attempt = Duration::from_secs(2);
+    let provider = provider(&server.url, attempt);
+    let call = call(&provider);
+    let at = Timestamp::from_micros(0);
+    let mut search = Search::new(SentBetween {
+        first: at,
+        last: at,
+    });
+    let begun = Instant::now();
+    let (found, requests) = join!(provider.find(&call, &mut search), async {
+        let mut peer = server.accept().await;
+        peer.request().await;
+        eventually("most of its time is over", || async {
+            (begun.elapsed() > attempt * 7 / 10).then_some(())
+        })
+        .await;
+        let intent = intent("requires_action");
+        let page = format!(r#"{{"object":"list","has_more":false,"data":[{intent}]}}"#);
+        peer.answer("200 OK", &page).await;
+        // Has no answer.
+        (summary(&peer.request().await), peer)
+    });
+    assert!(begun.elapsed() < attempt * 27 / 20);
+    assert_eq!(requests.0, GET);
+    // It was met, and is not taken for refused.
+    assert_eq!(found, Found::More);
+    assert!(search.has_met());
 }
 
 #[tokio::test]

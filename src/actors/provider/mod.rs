@@ -11,7 +11,8 @@
 //! loses no outcome. What decides lives beside the actor and outlives it: an open breaker is not
 //! forgotten in a crash, nor how far a long list was read.
 //!
-//! **Invariant:** nothing goes to the provider that the gate did not let pass, look-ups included.
+//! **Invariant:** nothing goes to the provider that the gate did not let pass, look-ups included. One
+//! passage is for one attempt, question or reversal, each of which may take several exchanges.
 //! **Invariant:** whoever drops a job answers it: in doubt if a byte may have gone out, not sent
 //! otherwise.
 

@@ -10,7 +10,7 @@ use super::{
     exchange::Exchanges,
     intent::PaymentIntent,
     list,
-    lookup::{one_of, whole},
+    lookup::{judge_found, one_of, whole},
     readings::Wanted,
 };
 use crate::{
@@ -34,7 +34,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 type Part = (i64, i64);
 
 impl StripeProvider {
-    /// Reads one page. Money that moved ends the search, whatever else there is; all else may be
+    /// Reads one page, and how the finds on it stand. Money that moved ends the search, whatever else there is; all else may be
     /// outdone by it, so that a refusal and an absence need every page, or that others read it.
     pub(super) async fn find_create(
         &self,
@@ -54,8 +54,9 @@ impl StripeProvider {
                 _ => first,
             };
             let began = Instant::now();
+            let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
             let (intents, next) = list::page::<PaymentIntent>(
-                &Exchanges::begin(self, &call.api_version, call.request_id),
+                &exchanges,
                 "payment_intents",
                 &[
                     ("created[gte]", &first.to_string()),
@@ -71,7 +72,7 @@ impl StripeProvider {
                 _ => plainly(first, next, &search.place),
             };
             for intent in intents.iter().filter(|it| it.is_of_operation(call)) {
-                let outcome = self.judge_found(call, intent).await;
+                let outcome = judge_found(&exchanges, call, intent).await;
                 if matches!(outcome, Outcome::Approved(_)) {
                     return Ok(Found::There(outcome));
                 }

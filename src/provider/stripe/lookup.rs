@@ -17,46 +17,8 @@ use crate::{
 
 impl StripeProvider {
     pub(super) async fn look_up(&self, call: &Call, reference: &str) -> Outcome {
-        if !is_reference(reference) {
-            return in_doubt(
-                InDoubtReason::Mismatch,
-                "the reference is no id of Stripe's",
-            );
-        }
-        let asked = match call.kind {
-            OperationKind::Refund => self.refund(call, reference).await,
-            _ => self.intent(call, reference).await,
-        };
-        asked.unwrap_or_else(|no_answer| no_answer.outcome(Some(reference), "look-up"))
-    }
-
-    async fn refund(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
         let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
-        let answer = exchanges.get(&format!("refunds/{reference}"), &[]).await?;
-        Ok(answer::of_lookup(&answer, call, reference))
-    }
-
-    /// Takes up to three exchanges, and together no longer than one attempt may.
-    async fn intent(&self, call: &Call, reference: &str) -> Result<Outcome, NoAnswer> {
-        let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
-        let path = format!("payment_intents/{reference}");
-        let answer = exchanges.get(&path, &[]).await?;
-        if !answer::awaits_customer(&answer, call, reference) {
-            return Ok(answer::of_lookup(&answer, call, reference));
-        }
-        // The key is derived from the attempt's, so that canceling twice cancels once.
-        let key = format!("{}_cancel", call.key);
-        let body = format!("cancellation_reason={CANCELLATION_REASON}");
-        let canceled = exchanges
-            .post(&format!("{path}/cancel"), &key, body.into_bytes())
-            .await?;
-        let outcome = answer::of_lookup(&canceled, call, reference);
-        if matches!(outcome, Outcome::Declined(_)) {
-            return Ok(outcome);
-        }
-        // It was not canceled, or not now, or that cannot be read: only its state tells.
-        let answer = exchanges.get(&path, &[]).await?;
-        Ok(answer::of_lookup(&answer, call, reference))
+        stands(&exchanges, call, reference).await
     }
 
     pub(super) async fn find_by(&self, call: &Call, search: &mut Search) -> Found {
@@ -73,19 +35,6 @@ impl StripeProvider {
             OperationKind::Refund => self.find_refund(call, search).await,
         };
         found.unwrap_or_else(Found::Unanswered)
-    }
-
-    pub(super) async fn judge_found(&self, call: &Call, intent: &PaymentIntent) -> Outcome {
-        match intent.reference() {
-            Some(reference) if intent.is_of(call) && intent.awaits_customer() => {
-                match self.look_up(call, reference).await {
-                    // It is there, whatever became of the question.
-                    Outcome::NotSent(_) => intent.judge(call),
-                    outcome => outcome,
-                }
-            }
-            _ => intent.judge(call),
-        }
     }
 
     /// Reads one page of the refunds of the payment, of whatever time.
@@ -120,6 +69,73 @@ impl StripeProvider {
         };
         let is_untouched = intent.is_of_payment(&call.expected) && intent.is_held();
         Ok((!is_untouched).then(|| intent.judge(call)))
+    }
+}
+
+/// How the object of that id stands, by up to three exchanges.
+async fn stands(exchanges: &Exchanges<'_>, call: &Call, reference: &str) -> Outcome {
+    if !is_reference(reference) {
+        return in_doubt(
+            InDoubtReason::Mismatch,
+            "the reference is no id of Stripe's",
+        );
+    }
+    let asked = match call.kind {
+        OperationKind::Refund => refund(exchanges, call, reference).await,
+        _ => intent(exchanges, call, reference).await,
+    };
+    asked.unwrap_or_else(|no_answer| no_answer.outcome(Some(reference), "look-up"))
+}
+
+async fn refund(
+    exchanges: &Exchanges<'_>,
+    call: &Call,
+    reference: &str,
+) -> Result<Outcome, NoAnswer> {
+    let answer = exchanges.get(&format!("refunds/{reference}"), &[]).await?;
+    Ok(answer::of_lookup(&answer, call, reference))
+}
+
+async fn intent(
+    exchanges: &Exchanges<'_>,
+    call: &Call,
+    reference: &str,
+) -> Result<Outcome, NoAnswer> {
+    let path = format!("payment_intents/{reference}");
+    let answer = exchanges.get(&path, &[]).await?;
+    if !answer::awaits_customer(&answer, call, reference) {
+        return Ok(answer::of_lookup(&answer, call, reference));
+    }
+    // The key is derived from the attempt's, so that canceling twice cancels once.
+    let key = format!("{}_cancel", call.key);
+    let body = format!("cancellation_reason={CANCELLATION_REASON}");
+    let canceled = exchanges
+        .post(&format!("{path}/cancel"), &key, body.into_bytes())
+        .await?;
+    let outcome = answer::of_lookup(&canceled, call, reference);
+    if matches!(outcome, Outcome::Declined(_)) {
+        return Ok(outcome);
+    }
+    // It was not canceled, or not now, or that cannot be read: only its state tells.
+    let answer = exchanges.get(&path, &[]).await?;
+    Ok(answer::of_lookup(&answer, call, reference))
+}
+
+/// What an intent on a page says, in what its page left of the time of one attempt.
+pub(super) async fn judge_found(
+    exchanges: &Exchanges<'_>,
+    call: &Call,
+    intent: &PaymentIntent,
+) -> Outcome {
+    match intent.reference() {
+        Some(reference) if intent.is_of(call) && intent.awaits_customer() => {
+            match stands(exchanges, call, reference).await {
+                // It is there, whatever became of the question.
+                Outcome::NotSent(_) => intent.judge(call),
+                outcome => outcome,
+            }
+        }
+        _ => intent.judge(call),
     }
 }
 

@@ -79,6 +79,12 @@ impl Ours {
         self.operations.contains_key(key)
     }
 
+    /// Whether an answer is stored under that key, for whoever asks.
+    pub(super) fn has_settled(&self, key: &str) -> bool {
+        let mut recorded = self.operations.get(key).into_iter().flatten();
+        recorded.any(|operation| operation.state == "settled")
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Payment> {
         self.payments.values().flatten()
     }

@@ -234,6 +234,10 @@ fn unsettled(story: &Story<'_>, ours: &Ours, findings: &mut Vec<Finding>) {
             let status = "answered 202 to the last".to_owned();
             found(&operation.asked.key, What::Unsettled { status });
         }
+        // A refusal for state or amount is no answer to what was recorded: that has one of its own.
+        if ours.has_settled(&operation.asked.key) && operation.definite().next().is_none() {
+            found(&operation.asked.key, What::Unanswered);
+        }
     }
 }
 

@@ -312,3 +312,25 @@ fn what_is_not_settled_is_found() {
     in_doubt.expect("", &What::InDoubt("a refund".to_owned()));
     Tale::default().expect("", &What::NothingDone);
 }
+
+/// Its server was killed before it could answer, and the others do not find what it has recorded.
+#[test]
+fn a_settled_follow_up_that_is_refused_ever_after_is_found() {
+    for (key, status, code) in [
+        ("capture", 409, "illegal_state"),
+        ("cancel", 409, "illegal_state"),
+        ("refund", 422, "amount_exceeds_available"),
+    ] {
+        let mut tale = good();
+        tale.history.retain(|entry| entry.asked.key != key);
+        tale.told(key, Came::Cut)
+            .answered(key, status, &problem(code, None));
+        assert_eq!(tale.findings(), [Finding::of(key, What::Unanswered)]);
+        // Before everyone has asked again, nobody need have been told.
+        let early = check(&tale.history, &tale.ours, &tale.truth, false);
+        assert_eq!(early, [], "{key}");
+        // What was refused and never recorded has no other answer.
+        tale.ours.operations.remove(key);
+        assert!(!tale.finds(key, &What::Unanswered), "{key}");
+    }
+}
