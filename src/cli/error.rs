@@ -6,7 +6,7 @@ use super::{drill::DrillError, routes, wiring::WiringError};
 use crate::{
     config::ConfigError,
     payment::Timestamp,
-    reconcile::{ReconcileError, RecoverError},
+    reconcile::{BooksError, ReconcileError, RecoverError},
     sandbox::SandboxError,
     store::{ReadError, StoreStartError, WriteError},
     telemetry::LogError,
@@ -166,12 +166,20 @@ impl CliError {
                  the providers show it (oncepay_installation): \
                  update installation set installation_id = '...'"
             }
+            Self::Recover(RecoverError::Books(BooksError::TooMany { .. })) => {
+                "nothing was done; take a later --since, but one before the last moment that the backup \
+                 knows, or what was paid between is not recovered; if there is none, a higher --payments-max, \
+                 on a machine that has the memory"
+            }
             Self::Recover(_) => {
                 "see whether database and providers answer, then run it again: nothing is made twice"
             }
             Self::Reconcile(ReconcileError::NoInstallation) => RIGHT_DATABASE,
             Self::Reconcile(ReconcileError::NotConfigured(_)) => {
                 "configure them as they were, `retired = true` will do, or name one that is with --provider"
+            }
+            Self::Reconcile(ReconcileError::Books(BooksError::TooMany { .. })) => {
+                "compare a shorter time, or take a higher --payments-max, on a machine that has the memory"
             }
             Self::Reconcile(_) => {
                 "see whether database and providers answer, then try again, for a shorter time"

@@ -50,12 +50,20 @@ pub(super) struct BooksArgs {
     #[arg(long, value_name = "N", default_value_t = 10, hide_default_value = true,
         value_parser = clap::value_parser!(u32).range(1..=1_000))]
     questions_per_s: u32,
+    /// Payments of one provider that are held at once, a million in some gigabyte of memory, with much
+    /// metadata in ten [default: 2000000]
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) payments_max: u32,
 }
 
 impl BooksArgs {
     pub(super) fn pace(&self) -> Pace {
         let pause = Duration::from_secs(1) / self.questions_per_s;
-        Pace { pause }
+        Pace {
+            pause,
+            records_max: self.payments_max as usize,
+        }
     }
 }
 

@@ -68,6 +68,13 @@ pub(super) fn run(args: &RecoverArgs, printer: &mut Printer) -> Result<ExitCode,
         for (what, count) in recovered.lines() {
             printer.result(&format!("{count:>8}  {what}"))?;
         }
+        if let Some(oldest) = recovered.oldest_not_looked_for {
+            let max = args.books.payments_max;
+            printer.result(&format!(
+                "The oldest payment that was not looked for is of {oldest}: the provider has more than {max} \
+                 payments since (--payments-max)"
+            ))?;
+        }
         Ok(())
     })?;
     Ok(ExitCode::from(u8::from(needs_a_person)))

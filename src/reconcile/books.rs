@@ -6,22 +6,23 @@ use tokio::time::sleep;
 
 use crate::{
     environment::Environment,
+    payment::Timestamp,
     provider::{Asked, Books, NotSentReason, Outcome, Record, RecordPage, RefundRecord, Span},
 };
 
-/// More than this many payments of one provider are not held at once, which takes some gigabyte: five
-/// hours of a hundred a second.
-const RECORDS_MAX: usize = 2_000_000;
 /// How often one question is asked.
 const TRIES_MAX: u32 = 6;
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// How fast a provider is asked.
+/// How fast a provider is asked, and how much of its answers is held.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The pause after each question.
     pub pause: Duration,
+    /// Payments, and refunds, of one provider that are held at once; of those that only might help, no
+    /// more are read.
+    pub records_max: usize,
 }
 
 /// Why a provider's books could not be read.
@@ -29,8 +30,16 @@ pub struct Pace {
 pub enum BooksError {
     #[error("provider {provider:?} did not answer: {detail}")]
     Unanswered { provider: String, detail: String },
-    #[error("provider {provider:?} shows more than {RECORDS_MAX} payments in that time")]
-    TooMany { provider: String },
+    #[error("provider {provider:?} has more than {max} payments or refunds of ours in that time")]
+    TooMany { provider: String, max: usize },
+}
+
+/// What a provider's list shows.
+pub(super) struct Listed<T> {
+    /// Those that were wanted, newest first.
+    pub(super) records: Vec<T>,
+    /// From when on none is missing; `None` if none is at all, of the whole span.
+    pub(super) whole_from: Option<Timestamp>,
 }
 
 pub(super) struct Reader<'a> {
@@ -49,17 +58,40 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every payment that was made in a span of time.
-    pub(super) async fn all(&self, span: Span) -> Result<Vec<Record>, BooksError> {
+    /// Every payment that was made in a span of time and of which `keep` leaves something.
+    pub(super) async fn all(
+        &self,
+        span: Span,
+        keep: impl FnMut(Record) -> Option<Record>,
+    ) -> Result<Vec<Record>, BooksError> {
+        Ok(self.back_to(span, span.from, keep).await?.records)
+    }
+
+    /// As [`Self::all`], but only what was made from `needed` on is read at any length.
+    pub(super) async fn back_to(
+        &self,
+        span: Span,
+        needed: Timestamp,
+        keep: impl FnMut(Record) -> Option<Record>,
+    ) -> Result<Listed<Record>, BooksError> {
         let page = async |after: Option<String>| {
             let ask = || self.books.records(self.asked, span, after.as_deref());
             self.patiently(ask).await
         };
-        self.pages(page).await
+        let made_before = |record: &Record| {
+            let made_at = record.created_at;
+            // Others of the same second may be on the next page.
+            (made_at < needed).then(|| made_at.plus(Duration::from_secs(1)))
+        };
+        self.pages(page, keep, made_before).await
     }
 
-    /// Every refund that was made in a span of time.
-    pub(super) async fn refunds(&self, span: Span) -> Result<Vec<RefundRecord>, BooksError> {
+    /// Every refund that was made in a span of time and of which `keep` leaves something.
+    pub(super) async fn refunds(
+        &self,
+        span: Span,
+        keep: impl FnMut(RefundRecord) -> Option<RefundRecord>,
+    ) -> Result<Vec<RefundRecord>, BooksError> {
         let page = async |after: Option<String>| {
             let ask = || {
                 self.books
@@ -67,25 +99,36 @@ impl<'a> Reader<'a> {
             };
             self.patiently(ask).await
         };
-        self.pages(page).await
+        Ok(self.pages(page, keep, |_| None).await?.records)
     }
 
+    /// Reads to the end of the list, or until more than [`Pace::records_max`] were read and `may_end`
+    /// tells of the last one from when on none is missing.
     async fn pages<T>(
         &self,
         page: impl AsyncFn(Option<String>) -> Result<RecordPage<T>, BooksError>,
-    ) -> Result<Vec<T>, BooksError> {
-        let (mut records, mut after) = (Vec::new(), None);
+        mut keep: impl FnMut(T) -> Option<T>,
+        may_end: impl Fn(&T) -> Option<Timestamp>,
+    ) -> Result<Listed<T>, BooksError> {
+        let max = self.pace.records_max;
+        let (mut records, mut read, mut after) = (Vec::new(), 0, None);
         loop {
             let page = page(after).await?;
-            records.extend(page.records);
-            if records.len() > RECORDS_MAX {
+            read += page.records.len();
+            let whole_from = page.records.last().and_then(&may_end);
+            records.extend(page.records.into_iter().filter_map(&mut keep));
+            if page.next.is_none() || (read > max && whole_from.is_some()) {
+                let whole_from = whole_from.filter(|_| page.next.is_some());
+                return Ok(Listed {
+                    records,
+                    whole_from,
+                });
+            }
+            if records.len() > max {
                 let provider = self.name();
-                return Err(BooksError::TooMany { provider });
+                return Err(BooksError::TooMany { provider, max });
             }
-            match page.next {
-                None => return Ok(records),
-                next => after = next,
-            }
+            after = page.next;
         }
     }
 

@@ -249,7 +249,8 @@ fn text(known: Option<&str>) -> String {
     known.unwrap_or_default().to_owned()
 }
 
-fn shown(record: &Record) -> String {
+/// A record in a few words.
+pub(super) fn shown(record: &Record) -> String {
     let Record {
         reference,
         state,

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::{
     import,
-    recover::{CLOCK_SKEW, Named, ROWS_MAX, Work, no_result},
+    recover::{CLOCK_SKEW, Named, ROWS_MAX, Work, may_have, no_result},
     recovered::RecoverError,
 };
 use crate::{
-    payment::{Begun, Operation, OperationKind, OperationState, Payment, PaymentStatus},
+    payment::{
+        Begun, Inadmissible, Operation, OperationKind, OperationState, Payment, PaymentStatus,
+    },
     provider::{Books, MadeBy, Record, RecordState, RefundRecord},
 };
 
@@ -136,12 +138,23 @@ impl Work<'_> {
             return Ok(true);
         }
         let new = import::follow_up(books, payment, made_by, asked, reference, self.stamp());
+        let new_one = new.operation.clone();
         let begun = self.store.begin_follow_ups(vec![new]).await.pop();
         let what = asked.0.as_str();
         let refused = match begun.unwrap_or_else(no_result)? {
             // Its client has come again since, and another row stands for it.
             Begun::Standing(standing) if has_it(&standing.operation, reference) => {
                 return Ok(false);
+            }
+            // Or waits for it, as one that was unsettled in the backup does.
+            Begun::Standing(standing)
+                if !standing.applied
+                    && is_of(&standing.operation, &new_one)
+                    && may_have(&standing.operation, reference) =>
+            {
+                let is_the_same = standing.operation.id == made_by.operation_id;
+                self.adopt(*standing, books, reference, None).await?;
+                return Ok(is_the_same);
             }
             Begun::Standing(standing) if standing.operation.id != made_by.operation_id => format!(
                 "{what} of {} was carried out under a key that is taken by {}",
@@ -153,11 +166,15 @@ impl Work<'_> {
                     payment.id
                 )
             }
-            // Of the same operation that was unsettled in the backup, too.
             Begun::Standing(standing) => {
                 self.finish(*standing, books, None).await?;
                 return Ok(true);
             }
+            // Whichever it was: the hold is gone, and that settles the one that waits.
+            Begun::Inadmissible(Inadmissible::InProgress {
+                open: OperationKind::Cancel,
+                ..
+            }) if asked.0 == OperationKind::Cancel => return Ok(false),
             Begun::Inadmissible(why) => format!(
                 "{what} of {} ({reference}) does not fit what is recorded: {why}",
                 payment.id
@@ -166,6 +183,12 @@ impl Work<'_> {
         (self.report)(refused);
         Ok(false)
     }
+}
+
+/// Whether they are rows of the same request: what `new` would be, its row being lost.
+fn is_of(operation: &Operation, new: &Operation) -> bool {
+    let what = |it: &Operation| (it.payment_id, it.kind, it.amount, it.fingerprint);
+    what(operation) == what(new) && operation.route.provider == new.route.provider
 }
 
 /// Whether the operation has succeeded by that very object.

@@ -10,6 +10,7 @@ mod books;
 mod compare;
 mod follow_ups;
 mod import;
+mod listed;
 mod recover;
 mod recovered;
 
@@ -194,17 +195,23 @@ impl Work<'_> {
 
     async fn books(&mut self, span: Span) -> Result<Seen, ReconcileError> {
         let mut seen = Seen::new();
+        let mut foreign = 0;
+        let mut ours = |mut record: Record| {
+            // Only rebuilding needs it.
+            record.origin = None;
+            let is_anothers = is_anothers(record.installation, self.installation);
+            let is_ours = record.payment_id.is_some() && !is_anothers;
+            foreign += u64::from(!is_ours);
+            is_ours.then_some(record)
+        };
         for (name, reader) in &self.readers {
-            for mut record in reader.all(span).await? {
-                // Only rebuilding needs it.
-                record.origin = None;
-                let is_anothers = is_anothers(record.installation, self.installation);
-                match record.payment_id.filter(|_| !is_anothers) {
-                    Some(id) => seen.entry((id, name.clone())).or_default().push(record),
-                    None => self.summary.foreign += 1,
+            for record in reader.all(span, &mut ours).await? {
+                if let Some(id) = record.payment_id {
+                    seen.entry((id, name.clone())).or_default().push(record);
                 }
             }
         }
+        self.summary.foreign += foreign;
         Ok(seen)
     }
 

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     books::Reader,
+    compare::shown,
     import::{self, Stamp},
-    is_anothers,
     recovered::{RecoverError, Recovered, Recovery},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
         OperationState, Standing, Timestamp, Verdict,
     },
-    provider::{Books, Call, MadeBy, Outcome, Record, RefundRecord, Span},
+    provider::{Books, Call, MadeBy, Outcome, Record},
     store::{Installation, ReadError, Store, WriteError},
 };
 
@@ -87,7 +87,7 @@ pub(super) type Named<T> = Vec<(String, T)>;
 pub(super) struct Work<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) environment: &'a Environment,
-    installation: Uuid,
+    pub(super) installation: Uuid,
     pub(super) readers: BTreeMap<String, Reader<'a>>,
     pub(super) recovery: Recovery,
     pub(super) done: Recovered,
@@ -95,58 +95,10 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// From `since` on, and from when the oldest creation was made that may have been sent before: what
-    /// became of it afterwards shows at its own object.
-    async fn span_of_doubt(&self) -> Result<Span, ReadError> {
-        let (mut span, mut after) = (self.span(), None);
-        loop {
-            let page = self.store.unsettled_after(after, ROWS_MAX).await?;
-            let Some(last) = page.last() else {
-                return Ok(span);
-            };
-            after = Some(last.operation.id);
-            let sent = page.iter().map(|standing| &standing.operation);
-            let sent = sent.filter(|it| it.kind == OperationKind::Create);
-            let sent = sent.filter(|it| it.state == OperationState::Open);
-            if let Some(first) = sent.map(|it| it.created_at).min() {
-                span.from = span.from.min(first.minus(CLOCK_SKEW));
-            }
-        }
-    }
-
-    fn span(&self) -> Span {
-        Span {
-            from: self.recovery.since.minus(CLOCK_SKEW),
-            to: self.environment.now().plus(CLOCK_SKEW),
-        }
-    }
-
     async fn has_no_payment(&self) -> Result<bool, ReadError> {
         let from = Timestamp::from_micros(0);
         let some = self.store.payments_between(from, self.span().to, None, 1);
         Ok(some.await?.is_empty())
-    }
-
-    /// What carries our marks, the oldest first.
-    async fn books(&mut self) -> Result<(Named<Record>, Named<RefundRecord>), RecoverError> {
-        let span = self.span_of_doubt().await?;
-        let (mut records, mut refunds) = (Vec::new(), Vec::new());
-        let mut others = 0;
-        let mut is_ours = |marked| {
-            let is_anothers = is_anothers(marked, self.installation);
-            others += u64::from(is_anothers);
-            !is_anothers
-        };
-        for (name, reader) in &self.readers {
-            let all = reader.all(span).await?.into_iter().rev();
-            let ours = all.filter(|it| is_ours(it.installation) && it.operation_id.is_some());
-            records.extend(ours.map(|record| (name.clone(), record)));
-            let all = reader.refunds(self.span()).await?.into_iter().rev();
-            let ours = all.filter(|it| is_ours(it.installation) && it.made_by.is_some());
-            refunds.extend(ours.map(|refund| (name.clone(), refund)));
-        }
-        self.done.others = others;
-        Ok((records, refunds))
     }
 
     pub(super) fn books_of(&self, provider: &str) -> Option<&'a dyn Books> {
@@ -228,7 +180,7 @@ impl<'a> Work<'a> {
             return Ok(());
         };
         if let Some(standing) = self.store.operation_by_id(id).await? {
-            return self.finish(standing, books, Some(record)).await;
+            return self.known(standing, books, record).await;
         }
         // What does not say that it is ours may be another installation's.
         let origin = record
@@ -254,7 +206,9 @@ impl<'a> Work<'a> {
             let is_there = standing.operation.route.provider == provider;
             if !standing.applied && is_there && is_of(&standing.operation, record, &origin.made_by)
             {
-                return self.adopt(standing, books, record).await;
+                return self
+                    .adopt(standing, books, &record.reference, Some(record))
+                    .await;
             }
             if !standing.applied {
                 (self.report)(format!(
@@ -270,23 +224,62 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Its client has come again since, with the same request, and its row has another id: what the
-    /// provider has under the key is that row's.
-    async fn adopt(
+    /// Settles an operation of ours by its object. One that is not its object, and keeps money, is a
+    /// second charge: which of the two the customer is to have back, a person decides.
+    async fn known(
         &mut self,
         standing: Standing,
         books: &dyn Books,
         record: &Record,
+    ) -> Result<(), RecoverError> {
+        let Standing {
+            operation, payment, ..
+        } = &standing;
+        let is_settled = operation.state == OperationState::Settled;
+        let its = &operation.provider_reference;
+        let its = its.as_ref().or(payment.provider_reference.as_ref());
+        let is_its = match its {
+            Some(its) => *its == record.reference,
+            None => !is_settled,
+        };
+        if is_its {
+            return self.finish(standing, books, Some(record)).await;
+        }
+        // That one the servers give back, or have.
+        let is_stray = operation.stray_reference.as_ref() == Some(&record.reference);
+        // Before it was put in doubt, what is not settled may know another.
+        let is_sure = is_settled || !self.recovery.dry_run;
+        if record.keeps_money() && !is_stray && is_sure {
+            (self.report)(format!(
+                "{} has {}, made for {}, which is {} here with {}",
+                operation.route.provider,
+                shown(record),
+                payment.id,
+                payment.status,
+                its.map_or("no charge", String::as_str),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Its client has come again since, with the same request, and its row has another id: what the
+    /// provider has under the key is that row's.
+    pub(super) async fn adopt(
+        &mut self,
+        standing: Standing,
+        books: &dyn Books,
+        reference: &str,
+        record: Option<&Record>,
     ) -> Result<(), RecoverError> {
         if standing.operation.state == OperationState::Settled {
             return Ok(());
         }
         let restore = self.restore(Some(FoundAt {
             route: standing.operation.route.clone(),
-            reference: record.reference.clone(),
+            reference: reference.to_owned(),
         }));
         let standing = self.change(&standing.operation, restore).await?;
-        self.finish(standing, books, Some(record)).await
+        self.finish(standing, books, record).await
     }
 
     /// A merchant that was made since the backup: its name is not known.
@@ -361,9 +354,15 @@ impl<'a> Work<'a> {
 
 /// Whether the operation that has the key is another row for the same request, and has no other object.
 fn is_of(operation: &Operation, record: &Record, made_by: &MadeBy) -> bool {
-    let is_settled = operation.state == OperationState::Settled;
     let has_it = operation.provider_reference.as_ref() == Some(&record.reference);
-    operation.fingerprint == made_by.fingerprint && (has_it || !is_settled)
+    operation.fingerprint == made_by.fingerprint
+        && (has_it || may_have(operation, &record.reference))
+}
+
+/// Whether the operation waits for what became of it, and has no object, or that one.
+pub(super) fn may_have(operation: &Operation, reference: &str) -> bool {
+    let its = operation.provider_reference.as_deref();
+    operation.state != OperationState::Settled && its.is_none_or(|its| its == reference)
 }
 
 /// The error of a store that breaks its word: it owes a result for each row.

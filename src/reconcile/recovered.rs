@@ -21,6 +21,11 @@ pub struct Recovery {
 pub struct Recovered {
     /// Unsettled operations that were put in doubt.
     pub put_in_doubt: u64,
+    /// Creations in doubt from before the time that is recovered for which a provider's list was not read
+    /// so far back: the servers look for them.
+    pub not_looked_for: u64,
+    /// When the first of them was made.
+    pub oldest_not_looked_for: Option<Timestamp>,
     /// Payments that were imported.
     pub payments: u64,
     /// Those of them of which a part of the request is not known any more.
@@ -36,9 +41,13 @@ pub struct Recovered {
 
 impl Recovered {
     /// Each number with what it counts.
-    pub fn lines(&self) -> [(&'static str, u64); 8] {
+    pub fn lines(&self) -> [(&'static str, u64); 9] {
         [
             ("unsettled operations put in doubt", self.put_in_doubt),
+            (
+                "older payments in doubt left to be looked for by the servers",
+                self.not_looked_for,
+            ),
             ("payments imported", self.payments),
             ("of them without a part of their request", self.incomplete),
             ("captures imported", self.captures),

@@ -1,7 +1,9 @@
 //! What happens if the database is put back to an earlier state?
 
+mod came_again;
 mod interrupted;
 mod lost;
+mod old_doubts;
 mod refusals;
 mod whose;
 

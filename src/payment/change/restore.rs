@@ -11,9 +11,13 @@ impl Operation {
     /// Whether it was put in doubt by a restore, or is barred and a person's already: a restore then
     /// changes nothing.
     pub fn is_restored(&self) -> bool {
-        let reason = self.in_doubt_reason.as_deref();
-        let is_final = reason == Some(RESTORED) || is_operators(reason);
+        let is_final = self.in_doubt_reason.as_deref() == Some(RESTORED) || self.is_a_person_s();
         self.state == OperationState::Open && self.resends_barred && is_final
+    }
+
+    /// Whether its absence settles nothing, since the provider knows its key with another request.
+    pub fn is_a_person_s(&self) -> bool {
+        is_operators(self.in_doubt_reason.as_deref())
     }
 }
 
