@@ -79,7 +79,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Becomes the driver of open operations whose lease ran out and whose `next_recovery_at` has
     /// come, the longest due first, as [`Change::Recover`] says; those that another node claims at
-    /// this moment are left to it. Each standing has `applied: true`.
+    /// this moment are left to it. Each standing has `applied: true`. One that cannot be read is logged
+    /// and due again in ten minutes, so that it does not stand before the others.
     ///
     /// Dropping the future does not undo the work.
     fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>>;

@@ -256,7 +256,7 @@ impl TryFrom<EventRow> for RecordedEvent {
     fn try_from(row: EventRow) -> Result<Self, Unreadable> {
         Ok(Self {
             seq: row.seq,
-            event: json(&row.data, "data")?,
+            event: json(&row.data, "data").map_err(|error| error.of(row.payment_id))?,
             created_at: Timestamp::from_micros(row.created_at),
         })
     }
