@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{auth::Caller, parameters::Parameters, problem::Refused, server::HttpState};
 use crate::{
-    payment::{IdempotencyKey, PaymentStatus, PaymentView, Timestamp},
+    payment::{Currency, IdempotencyKey, PaymentStatus, PaymentView, Timestamp},
     store::{Cursor, PaymentQuery},
 };
 
@@ -61,7 +61,7 @@ fn query(text: &str, caller: Caller) -> Result<PaymentQuery, Refused> {
             text.parse().map_err(|()| format!("must be one of {names}"))
         }),
         currency: given.take("currency", |code| {
-            code.parse().map_err(|error| format!("{error}"))
+            Currency::from_record(code).map_err(|error| error.to_string())
         }),
         reference: given.take("reference", |text| Ok(text.to_owned())),
         idempotency_key: given.take("idempotency_key", |key| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Failure, Operation, OperationKind, OperationState, Payment, PaymentStatus, Problem,
+    Currency, Failure, Operation, OperationKind, OperationState, Payment, PaymentStatus, Problem,
     ProblemCode, Timestamp,
 };
 
@@ -106,7 +106,7 @@ pub struct PaymentView {
     object: &'static str,
     status: PaymentStatus,
     amount: i64,
-    currency: &'static str,
+    currency: Currency,
     amount_captured: i64,
     amount_refunded: i64,
     capture: &'static str,
@@ -130,7 +130,7 @@ impl PaymentView {
             object: "payment",
             status: payment.status,
             amount: payment.money.minor(),
-            currency: payment.money.currency().code(),
+            currency: payment.money.currency(),
             amount_captured: payment.amount_captured,
             amount_refunded: payment.amount_refunded,
             capture: payment.capture.as_str(),

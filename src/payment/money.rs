@@ -6,25 +6,43 @@ use std::{fmt, str::FromStr};
 /// Stripe's `amount` gives it.
 pub const AMOUNT_MAX: i64 = 99_999_999;
 
-/// A currency in use: an ISO 4217 code that is neither a fund, a metal, a test code nor superseded.
+/// A currency: the code of one in use when it was asked for, which may have gone out of use since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Currency(iso_currency::Currency);
+pub struct Currency([u8; CODE_LEN]); // Invariant: capital letters of ASCII.
+
+const CODE_LEN: usize = 3;
 
 impl Currency {
+    /// The currency of a record, ours or the provider's: any three capital letters.
+    ///
+    /// Currencies go out of use, and the list of them with them; what was paid in one is still read,
+    /// captured and refunded. Who asks for a payment goes through [`FromStr`].
+    ///
+    /// # Errors
+    /// [`MoneyError::NoCode`] unless it looks like a code.
+    pub fn from_record(code: &str) -> Result<Self, MoneyError> {
+        <[u8; CODE_LEN]>::try_from(code.as_bytes())
+            .ok()
+            .filter(|code| code.iter().all(u8::is_ascii_uppercase))
+            .map(Self)
+            .ok_or(MoneyError::NoCode)
+    }
+
     /// The three capital letters of ISO 4217.
-    pub fn code(self) -> &'static str {
-        self.0.code()
+    pub fn code(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default() // Letters of ASCII always are.
     }
 }
 
+/// One to pay in now: neither a fund, a metal, a test code nor superseded.
 impl FromStr for Currency {
     type Err = MoneyError;
 
     fn from_str(code: &str) -> Result<Self, MoneyError> {
         iso_currency::Currency::from_code(code)
             .filter(|currency| currency.flags().is_empty())
-            .map(Self)
             .ok_or(MoneyError::UnknownCurrency)
+            .and_then(|currency| Self::from_record(currency.code()))
     }
 }
 
@@ -54,6 +72,8 @@ pub enum MoneyError {
     OutOfRange,
     #[error("must be an ISO 4217 code in capitals, such as EUR, of a currency in use")]
     UnknownCurrency,
+    #[error("must be an ISO 4217 code in capitals, such as EUR")]
+    NoCode,
 }
 
 impl Money {
@@ -113,6 +133,21 @@ mod tests {
             assert_eq!(
                 code.parse::<Currency>(),
                 Err(MoneyError::UnknownCurrency),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_paid_in_a_currency_that_went_out_of_use_is_still_read() {
+        for code in ["EUR", "HRK", "BGN", "ANG"] {
+            assert_eq!(Currency::from_record(code).unwrap().code(), code);
+        }
+        assert_eq!(Currency::from_record("EUR"), "EUR".parse());
+        for code in ["hrk", "EURO", "EU", "E1R", "É!", ""] {
+            assert_eq!(
+                Currency::from_record(code),
+                Err(MoneyError::NoCode),
                 "{code}"
             );
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::{
     payment::{
-        Approval, ApprovedAs, Capture, CreatePayment, Fingerprint, FollowUp, Id, IdempotencyKey,
-        Money, NewFollowUp, NewOperation, Opening, Operation, OperationKind, Origin, Owner,
-        Payment, ProviderRoute, RequestId, Scope, Timestamp, Verdict,
+        Approval, ApprovedAs, Capture, CreatePayment, Currency, Fingerprint, FollowUp, Id,
+        IdempotencyKey, Money, NewFollowUp, NewOperation, Opening, Operation, OperationKind,
+        Origin, Owner, Payment, ProviderRoute, RequestId, Scope, Timestamp, Verdict,
     },
     provider::{Books, Draft, MadeBy, Record, RecordOrigin, RecordState, provider_key},
 };
@@ -35,7 +35,7 @@ pub(super) fn creation(
     let payment_id = record.payment_id?;
     let made_by = &origin.made_by;
     let request = CreatePayment {
-        money: Money::new(record.amount, record.currency.parse().ok()?).ok()?,
+        money: Money::new(record.amount, Currency::from_record(&record.currency).ok()?).ok()?,
         payment_method: (origin.request.payment_method.clone()).unwrap_or_else(|| "unknown".into()),
         capture: record.capture,
         reference: origin.request.reference.clone(),

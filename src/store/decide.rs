@@ -1,7 +1,10 @@
 //! What a batch of changes makes of the rows that were locked for it: pure, and the same for both
 //! databases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Claim,
@@ -13,6 +16,12 @@ use crate::payment::{
     Scope, Standing, Timestamp, apply,
 };
 
+/// How long recovery leaves an operation alone that it cannot read.
+pub(super) const PUT_OFF: Duration = Duration::from_secs(600);
+
+const CANNOT_BE_RECOVERED: &str =
+    "alarm: an operation cannot be recovered, and is left alone for 10 min";
+
 /// The rows that a batch of changes writes, ordered by id, and what it answers.
 #[derive(Debug, Default)]
 pub(super) struct Decision {
@@ -23,17 +32,10 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// What was recovered by a batch of recoveries. What could not be stays as it is: a person must
-    /// look.
+    /// What was recovered by a batch of recoveries.
     pub(super) fn claimed(self) -> Vec<Standing> {
-        let claimed = self.answers.into_iter().filter_map(|answer| match answer {
-            Ok(standing) => standing.applied.then_some(standing),
-            Err(reason) => {
-                tracing::error!(%reason, "alarm: an operation cannot be recovered");
-                None
-            }
-        });
-        claimed.collect()
+        let answers = self.answers.into_iter().flatten();
+        answers.filter(|standing| standing.applied).collect()
     }
 }
 
@@ -77,10 +79,7 @@ impl Locked {
     }
 
     /// The changes by which `claim` recovers each of the operations.
-    pub(super) fn recoveries(&self, claim: &Claim) -> Vec<OperationChange> {
-        for (id, error) in &self.unreadable {
-            tracing::error!(id, %error, "alarm: a row cannot be recovered");
-        }
+    fn recoveries(&self, claim: &Claim) -> Vec<OperationChange> {
         let mut due: Vec<_> = self.operations.values().collect();
         due.sort_by_key(|operation| operation.next_recovery_at);
         let recover = |operation: &Operation| OperationChange {
@@ -94,6 +93,33 @@ impl Locked {
         };
         due.into_iter().map(recover).collect()
     }
+}
+
+/// Recovers the operations that are due. What cannot be is for a person to look at, and given by its
+/// id: unless its turn is put off, it is the first to be claimed again, and others never are.
+pub(super) fn recover(
+    claim: &Claim,
+    due: Vec<OperationRow>,
+    payments: Vec<PaymentRow>,
+    now: Timestamp,
+) -> (Decision, Vec<String>) {
+    let mut put_off: BTreeSet<_> = due.iter().map(|row| row.id.clone()).collect();
+    let locked = Locked::new(due, payments, now);
+    for (id, error) in &locked.unreadable {
+        if put_off.contains(id) {
+            tracing::error!(operation = id, %error, "{CANNOT_BE_RECOVERED}");
+        }
+    }
+    let changes = locked.recoveries(claim);
+    let decision = decide(&changes, locked);
+    for (change, answer) in changes.iter().zip(&decision.answers) {
+        let id = change.operation_id.to_string();
+        match answer {
+            Ok(_) => drop(put_off.remove(&id)),
+            Err(error) => tracing::error!(operation = id, %error, "{CANNOT_BE_RECOVERED}"),
+        }
+    }
+    (decision, put_off.into_iter().collect())
 }
 
 /// Decides each change over what the changes before it made of the rows.

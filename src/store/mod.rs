@@ -16,6 +16,7 @@ mod errors;
 mod follow_ups;
 mod in_use;
 mod installation;
+mod list;
 mod migrations;
 mod open;
 mod postgres;
@@ -78,19 +79,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Becomes the driver of open operations whose lease ran out and whose `next_recovery_at` has
     /// come, the longest due first, as [`Change::Recover`] says; those that another node claims at
-    /// this moment are left to it. Each standing has `applied: true`.
+    /// this moment are left to it. Each standing has `applied: true`. One that cannot be read is logged
+    /// and due again in ten minutes, so that it does not stand before the others.
     ///
     /// Dropping the future does not undo the work.
     fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Vec<Standing>, WriteError>>;
 
-    /// Released operations whose time is over, the longest first, at most `limit`.
+    /// Released operations whose time is over, the longest first, at most `limit`. Those that cannot be
+    /// read are left out and logged.
     fn expired(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(OperationId, i64)>, ReadError>>;
 
     /// Settled operations for which something is left to do (`Operation::has_loose_end`), at most
-    /// `limit`, in the order of their turns.
+    /// `limit`, in the order of their turns. Those that cannot be read are left out and logged.
     fn loose_ends(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
-    /// Operations in doubt, the oldest doubt first, at most `limit`, of every merchant.
+    /// Operations in doubt, the oldest doubt first, at most `limit`, of every merchant. Those that cannot
+    /// be read are left out and logged; [`Self::doubts`] counts them.
     fn in_doubt(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Standing>, ReadError>>;
 
     /// How many operations are in doubt at each provider, and since when the oldest is.

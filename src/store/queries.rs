@@ -79,7 +79,7 @@ macro_rules! page_query {
         if let Some(status) = query.status {
             page = page.filter(payments::status.eq(status.as_str()));
         }
-        if let Some(currency) = query.currency {
+        if let Some(currency) = &query.currency {
             page = page.filter(payments::currency.eq(currency.code()));
         }
         if let Some(reference) = &query.reference {

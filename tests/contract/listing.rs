@@ -76,6 +76,7 @@ async fn every_filter_lets_through_what_it_names(backend: Backend) {
         ("status=failed".to_owned(), &["declined"][..]),
         ("status=succeeded&limit=2".to_owned(), &["usd", "order-2"]),
         ("currency=USD".to_owned(), &["usd"]),
+        ("currency=BGN".to_owned(), &[]), // Nobody pays in it any more; who did is found.
         ("reference=order-1".to_owned(), &["order-1"]),
         ("idempotency_key=k-2".to_owned(), &["order-2"]),
         ("idempotency_key=none".to_owned(), &[]),

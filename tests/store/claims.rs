@@ -22,7 +22,7 @@ on_both_stores! {
 }
 
 impl Fixture {
-    fn claim(&self, limit: u32) -> Claim {
+    pub(crate) fn claim(&self, limit: u32) -> Claim {
         Claim {
             owner: self.environment.new_owner(),
             lease: LEASE,
@@ -33,7 +33,7 @@ impl Fixture {
         }
     }
 
-    async fn claimed(&self, limit: u32) -> Vec<Standing> {
+    pub(crate) async fn claimed(&self, limit: u32) -> Vec<Standing> {
         self.store.claim(self.claim(limit)).await.unwrap()
     }
 }

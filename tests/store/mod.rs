@@ -20,4 +20,5 @@ mod opening;
 mod refusals;
 mod sick;
 mod tls;
+mod unreadable;
 mod upgrade;

@@ -110,10 +110,11 @@ async fn a_find_that_waits_for_the_customer_is_judged_within_the_time_of_its_pag
     let provider = provider(&server.url, attempt);
     let call = call(&provider);
     let at = Timestamp::from_micros(0);
-    let mut search = Search::new(SentBetween {
+    let sent = SentBetween {
         first: at,
         last: at,
-    });
+    };
+    let mut search = Search::new(sent, None);
     let begun = Instant::now();
     let (found, requests) = join!(provider.find(&call, &mut search), async {
         let mut peer = server.accept().await;

@@ -15,13 +15,14 @@ use crate::{
     store::{
         Claim,
         batch::{Failure, Writer, Written},
-        decide::{Locked, decide},
+        decide::{self, recover},
         rows::{Column, OperationRow},
     },
 };
 
-/// The statement's name in the cache.
+// The statements' names in the cache.
 struct Due;
+struct PutOff;
 
 static DUE: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -66,8 +67,21 @@ async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<
         .await?;
     let payments: Vec<_> = due.iter().map(|row| row.payment_id.clone()).collect();
     let (payments, now) = lock_payments(connection, &payments).await?;
-    let locked = Locked::new(due, payments, now);
-    let decision = decide(&locked.recoveries(claim), locked);
+    let (decision, unclaimed) = recover(claim, due, payments, now);
     write(connection, &decision).await?;
+    put_off(connection, &unclaimed).await?;
     Ok(decision.claimed())
+}
+
+/// Lets those wait that are locked and cannot be claimed: nothing else of them changes.
+async fn put_off(connection: &mut AsyncPgConnection, ids: &[String]) -> Result<(), Error> {
+    static PUT_OFF: LazyLock<String> = LazyLock::new(|| {
+        let micros = decide::PUT_OFF.as_micros();
+        format!("update operations set next_recovery_at = {NOW} + {micros} where id = any(?)")
+    });
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let put_off = Statement::<PutOff, ()>::new(&PUT_OFF, vec![texts(ids)]);
+    put_off.execute(connection).await.map(drop)
 }

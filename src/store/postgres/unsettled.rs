@@ -17,8 +17,9 @@ use crate::{
     payment::{MerchantId, Mode, Operation, OperationId, PaymentId, Standing, Timestamp},
     store::{
         Doubts, ReadError,
+        list::List,
         queries::{all, refunds_query},
-        rows::{Column, OperationRow, PaymentRow, Unreadable, with_ids},
+        rows::{Column, OperationRow, PaymentRow, Unreadable},
         schema::operations,
     },
 };
@@ -44,16 +45,23 @@ fn standings(condition: &str) -> String {
     )
 }
 
+static EXPIRED: LazyLock<String> = LazyLock::new(|| {
+    standings(&format!(
+        "o.state = 'pending' and o.state <> 'settled' and o.next_recovery_at <= {NOW}
+        order by o.next_recovery_at, o.id limit (?)[1] offset (?)[1]"
+    ))
+});
 static LOOSE_ENDS: LazyLock<String> = LazyLock::new(|| {
     standings(
         "(o.look_again or (o.stray_reference is not null and o.stray_reversed_at is null))
-        order by o.next_recovery_at limit (?)[1]",
+        order by o.next_recovery_at, o.id limit (?)[1] offset (?)[1]",
     )
 });
 static IN_DOUBT: LazyLock<String> = LazyLock::new(|| {
     standings(
         "o.in_doubt and o.state <> 'settled'
-        order by coalesce(o.in_doubt_since, o.first_sent_at) limit (?)[1]",
+        order by coalesce(o.in_doubt_since, o.first_sent_at), o.id
+        limit (?)[1] offset (?)[1]",
     )
 });
 static BY_ID: LazyLock<String> = LazyLock::new(|| standings("o.id = any(?)"));
@@ -64,8 +72,8 @@ static AFTER: LazyLock<String> = LazyLock::new(|| {
     standings("o.state <> 'settled' and o.id > (?)[1] order by o.id limit (?)[1]")
 });
 
-fn limited(limit: u32) -> Vec<Column<'static>> {
-    vec![Column::BigInt(vec![Some(i64::from(limit))])]
+fn number(number: i64) -> Column<'static> {
+    Column::BigInt(vec![Some(number)])
 }
 
 async fn load<Name: Send + 'static>(
@@ -80,29 +88,37 @@ async fn load<Name: Send + 'static>(
     Ok(standings?)
 }
 
+/// As [`load`], of many merchants, without the rows that cannot be read.
+async fn load_list<Name: Send + 'static>(
+    connection: &mut AsyncPgConnection,
+    sql: &str,
+    limit: u32,
+) -> Result<Vec<Standing>, ReadError> {
+    let mut list = List::of(limit);
+    while !list.is_complete() {
+        let page = vec![number(list.limit()), number(list.offset())];
+        let rows: Vec<Found> = Statement::<Name, SqlOfFound>::new(sql, page)
+            .load(connection)
+            .await?;
+        list.add(rows.into_iter().map(Found::standing));
+    }
+    Ok(list.standings())
+}
+
 pub(super) async fn expired(
     connection: &mut AsyncPgConnection,
     limit: u32,
 ) -> Result<Vec<(OperationId, i64)>, ReadError> {
-    static EXPIRED: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "select o.id, o.epoch from operations as o
-            where o.state = 'pending' and o.state <> 'settled' and o.next_recovery_at <= {NOW}
-            order by o.next_recovery_at limit (?)[1]"
-        )
-    });
-    let rows: Vec<(String, i64)> =
-        Statement::<Expired, (Text, BigInt)>::new(&EXPIRED, limited(limit))
-            .load(connection)
-            .await?;
-    Ok(with_ids(rows)?)
+    let expired = load_list::<Expired>(connection, &EXPIRED, limit).await?;
+    let ids = (expired.iter()).map(|one| (one.operation.id, one.operation.epoch));
+    Ok(ids.collect())
 }
 
 pub(super) async fn loose_ends(
     connection: &mut AsyncPgConnection,
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
-    load::<LooseEnds>(connection, &LOOSE_ENDS, limited(limit)).await
+    load_list::<LooseEnds>(connection, &LOOSE_ENDS, limit).await
 }
 
 pub(super) async fn after(
@@ -111,15 +127,15 @@ pub(super) async fn after(
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
     let after = [after.map_or_else(String::new, |id| id.to_string())];
-    let columns = std::iter::once(texts(&after)).chain(limited(limit));
-    load::<After>(connection, &AFTER, columns.collect()).await
+    let columns = vec![texts(&after), number(limit.into())];
+    load::<After>(connection, &AFTER, columns).await
 }
 
 pub(super) async fn in_doubt(
     connection: &mut AsyncPgConnection,
     limit: u32,
 ) -> Result<Vec<Standing>, ReadError> {
-    load::<InDoubt>(connection, &IN_DOUBT, limited(limit)).await
+    load_list::<InDoubt>(connection, &IN_DOUBT, limit).await
 }
 
 pub(super) async fn doubts(connection: &mut AsyncPgConnection) -> Result<Vec<Doubts>, ReadError> {

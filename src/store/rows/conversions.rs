@@ -5,33 +5,24 @@ use super::{
 };
 use crate::{
     payment::{
-        Answer, ApiKey, ApiKeyRole, Failure, Fingerprint, IdempotencyKey, Merchant, Money,
-        Operation, OperationId, Owner, Payment, PaymentEvent, PaymentId, ProviderRoute,
-        RecordedEvent, Timestamp,
+        Answer, ApiKey, ApiKeyRole, Currency, Failure, Fingerprint, IdempotencyKey, Merchant,
+        Money, Operation, Owner, Payment, PaymentEvent, PaymentId, ProviderRoute, RecordedEvent,
+        Timestamp,
     },
     store::Installation,
 };
 
 fn parsed<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, Unreadable> {
-    text.parse().ok().ok_or(Unreadable { column })
+    text.parse().ok().ok_or(Unreadable::at(column))
 }
 
 fn sized<const N: usize>(bytes: Vec<u8>, column: &'static str) -> Result<[u8; N], Unreadable> {
-    bytes.try_into().ok().ok_or(Unreadable { column })
+    bytes.try_into().ok().ok_or(Unreadable::at(column))
 }
 
 fn key(text: &str) -> Result<IdempotencyKey, Unreadable> {
     let column = "idempotency_key";
-    IdempotencyKey::new(text).ok().ok_or(Unreadable { column })
-}
-
-/// Ids of operations, each with a number.
-pub(in super::super) fn with_ids(
-    rows: Vec<(String, i64)>,
-) -> Result<Vec<(OperationId, i64)>, Unreadable> {
-    rows.into_iter()
-        .map(|(id, number)| Ok((parsed(&id, "id")?, number)))
-        .collect()
+    IdempotencyKey::new(text).ok().ok_or(Unreadable::at(column))
 }
 
 impl From<&Operation> for OperationRow {
@@ -85,62 +76,67 @@ impl TryFrom<OperationRow> for Operation {
     type Error = Unreadable;
 
     fn try_from(row: OperationRow) -> Result<Self, Unreadable> {
-        let answer = match (row.answer_status, row.answer_body) {
-            (Some(status), Some(body)) => Some(Answer {
-                status: u16::try_from(status).ok().ok_or(Unreadable {
-                    column: "answer_status",
-                })?,
-                location: row.answer_location,
-                body,
-            }),
-            _ => None,
-        };
-        Ok(Self {
-            id: parsed(&row.id, "id")?,
-            payment_id: parsed(&row.payment_id, "payment_id")?,
-            merchant_id: parsed(&row.merchant_id, "merchant_id")?,
-            mode: parsed(&row.mode, "mode")?,
-            idempotency_key: key(&row.idempotency_key)?,
-            kind: parsed(&row.kind, "kind")?,
-            fingerprint: Fingerprint {
-                version: row.fingerprint_version,
-                digest: sized(row.fingerprint, "fingerprint")?,
-            },
-            request_id: parsed(&row.request_id, "request_id")?,
-            state: parsed(&row.state, "state")?,
-            epoch: row.epoch,
-            owner: Owner(sized(row.owner, "owner")?),
-            lease_until: Timestamp::from_micros(row.lease_until),
-            route: ProviderRoute {
-                provider: row.provider,
-                account: row.account,
-                api_version: row.api_version,
-                key: row.provider_key,
-                request: row.provider_request,
-            },
-            first_sent_at: Timestamp::from_micros(row.first_sent_at),
-            in_doubt: row.in_doubt,
-            // A program from before this column leaves it out.
-            in_doubt_since: (row.in_doubt_since)
-                .or(row.in_doubt.then_some(row.first_sent_at))
-                .map(Timestamp::from_micros),
-            in_doubt_reason: row.in_doubt_reason,
-            amount: row.amount,
-            amount_reserved: row.amount_reserved,
-            provider_reference: row.provider_reference,
-            resends_barred: row.resends_barred,
-            absent_at: row.absent_at.map(Timestamp::from_micros),
-            failure: (row.failure_code.zip(row.failure_message))
-                .map(|(code, message)| Failure { code, message }),
-            answer,
-            stray_reference: row.stray_reference,
-            stray_reversed_at: row.stray_reversed_at.map(Timestamp::from_micros),
-            look_again: row.look_again,
-            recovery_tries: row.recovery_tries,
-            next_recovery_at: Timestamp::from_micros(row.next_recovery_at),
-            created_at: Timestamp::from_micros(row.created_at),
-        })
+        let id = row.id.clone();
+        operation(row).map_err(|error| error.of(id))
     }
+}
+
+fn operation(row: OperationRow) -> Result<Operation, Unreadable> {
+    let answer = match (row.answer_status, row.answer_body) {
+        (Some(status), Some(body)) => Some(Answer {
+            status: u16::try_from(status)
+                .ok()
+                .ok_or(Unreadable::at("answer_status"))?,
+            location: row.answer_location,
+            body,
+        }),
+        _ => None,
+    };
+    Ok(Operation {
+        id: parsed(&row.id, "id")?,
+        payment_id: parsed(&row.payment_id, "payment_id")?,
+        merchant_id: parsed(&row.merchant_id, "merchant_id")?,
+        mode: parsed(&row.mode, "mode")?,
+        idempotency_key: key(&row.idempotency_key)?,
+        kind: parsed(&row.kind, "kind")?,
+        fingerprint: Fingerprint {
+            version: row.fingerprint_version,
+            digest: sized(row.fingerprint, "fingerprint")?,
+        },
+        request_id: parsed(&row.request_id, "request_id")?,
+        state: parsed(&row.state, "state")?,
+        epoch: row.epoch,
+        owner: Owner(sized(row.owner, "owner")?),
+        lease_until: Timestamp::from_micros(row.lease_until),
+        route: ProviderRoute {
+            provider: row.provider,
+            account: row.account,
+            api_version: row.api_version,
+            key: row.provider_key,
+            request: row.provider_request,
+        },
+        first_sent_at: Timestamp::from_micros(row.first_sent_at),
+        in_doubt: row.in_doubt,
+        // A program from before this column leaves it out.
+        in_doubt_since: (row.in_doubt_since)
+            .or(row.in_doubt.then_some(row.first_sent_at))
+            .map(Timestamp::from_micros),
+        in_doubt_reason: row.in_doubt_reason,
+        amount: row.amount,
+        amount_reserved: row.amount_reserved,
+        provider_reference: row.provider_reference,
+        resends_barred: row.resends_barred,
+        absent_at: row.absent_at.map(Timestamp::from_micros),
+        failure: (row.failure_code.zip(row.failure_message))
+            .map(|(code, message)| Failure { code, message }),
+        answer,
+        stray_reference: row.stray_reference,
+        stray_reversed_at: row.stray_reversed_at.map(Timestamp::from_micros),
+        look_again: row.look_again,
+        recovery_tries: row.recovery_tries,
+        next_recovery_at: Timestamp::from_micros(row.next_recovery_at),
+        created_at: Timestamp::from_micros(row.created_at),
+    })
 }
 
 impl From<&Payment> for PaymentRow {
@@ -180,40 +176,48 @@ impl TryFrom<PaymentRow> for Payment {
     type Error = Unreadable;
 
     fn try_from(row: PaymentRow) -> Result<Self, Unreadable> {
-        let currency = parsed(&row.currency, "currency")?;
-        let column = "amount";
-        let failure = row.failure_code.zip(row.failure_message);
-        Ok(Self {
-            id: parsed(&row.id, "id")?,
-            merchant_id: parsed(&row.merchant_id, "merchant_id")?,
-            mode: parsed(&row.mode, "mode")?,
-            idempotency_key: key(&row.idempotency_key)?,
-            status: parsed(&row.status, "status")?,
-            money: Money::new(row.amount, currency)
-                .ok()
-                .ok_or(Unreadable { column })?,
-            amount_captured: row.amount_captured,
-            amount_refunded: row.amount_refunded,
-            capture_reserved: row.capture_reserved,
-            refund_reserved: row.refund_reserved,
-            capture: parsed(&row.capture, "capture")?,
-            payment_method: row.payment_method,
-            reference: row.reference,
-            description: row.description,
-            metadata: json(&row.metadata, "metadata")?,
-            provider: row.provider,
-            provider_reference: row.provider_reference,
-            failure: failure.map(|(code, message)| Failure { code, message }),
-            in_doubt_since: row.in_doubt_since.map(Timestamp::from_micros),
-            event_count: row.event_count,
-            created_at: Timestamp::from_micros(row.created_at),
-            updated_at: Timestamp::from_micros(row.updated_at),
-        })
+        let id = row.id.clone();
+        payment(row).map_err(|error| error.of(id))
     }
 }
 
+fn payment(row: PaymentRow) -> Result<Payment, Unreadable> {
+    let currency = Currency::from_record(&row.currency).ok();
+    let currency = currency.ok_or(Unreadable::at("currency"))?;
+    let column = "amount";
+    let failure = row.failure_code.zip(row.failure_message);
+    Ok(Payment {
+        id: parsed(&row.id, "id")?,
+        merchant_id: parsed(&row.merchant_id, "merchant_id")?,
+        mode: parsed(&row.mode, "mode")?,
+        idempotency_key: key(&row.idempotency_key)?,
+        status: parsed(&row.status, "status")?,
+        money: Money::new(row.amount, currency)
+            .ok()
+            .ok_or(Unreadable::at(column))?,
+        amount_captured: row.amount_captured,
+        amount_refunded: row.amount_refunded,
+        capture_reserved: row.capture_reserved,
+        refund_reserved: row.refund_reserved,
+        capture: parsed(&row.capture, "capture")?,
+        payment_method: row.payment_method,
+        reference: row.reference,
+        description: row.description,
+        metadata: json(&row.metadata, "metadata")?,
+        provider: row.provider,
+        provider_reference: row.provider_reference,
+        failure: failure.map(|(code, message)| Failure { code, message }),
+        in_doubt_since: row.in_doubt_since.map(Timestamp::from_micros),
+        event_count: row.event_count,
+        created_at: Timestamp::from_micros(row.created_at),
+        updated_at: Timestamp::from_micros(row.updated_at),
+    })
+}
+
 fn json<T: serde::de::DeserializeOwned>(text: &str, column: &'static str) -> Result<T, Unreadable> {
-    serde_json::from_str(text).ok().ok_or(Unreadable { column })
+    serde_json::from_str(text)
+        .ok()
+        .ok_or(Unreadable::at(column))
 }
 
 impl EventRow {
@@ -252,7 +256,7 @@ impl TryFrom<EventRow> for RecordedEvent {
     fn try_from(row: EventRow) -> Result<Self, Unreadable> {
         Ok(Self {
             seq: row.seq,
-            event: json(&row.data, "data")?,
+            event: json(&row.data, "data").map_err(|error| error.of(row.payment_id))?,
             created_at: Timestamp::from_micros(row.created_at),
         })
     }
@@ -273,13 +277,18 @@ impl TryFrom<MerchantRow> for Merchant {
     type Error = Unreadable;
 
     fn try_from(row: MerchantRow) -> Result<Self, Unreadable> {
-        Ok(Self {
-            id: parsed(&row.id, "id")?,
-            name: row.name,
-            created_at: Timestamp::from_micros(row.created_at),
-            disabled_at: row.disabled_at.map(Timestamp::from_micros),
-        })
+        let id = row.id.clone();
+        merchant(row).map_err(|error| error.of(id))
     }
+}
+
+fn merchant(row: MerchantRow) -> Result<Merchant, Unreadable> {
+    Ok(Merchant {
+        id: parsed(&row.id, "id")?,
+        name: row.name,
+        created_at: Timestamp::from_micros(row.created_at),
+        disabled_at: row.disabled_at.map(Timestamp::from_micros),
+    })
 }
 
 impl From<&ApiKey> for ApiKeyRow {
@@ -307,23 +316,28 @@ impl TryFrom<ApiKeyRow> for ApiKey {
     type Error = Unreadable;
 
     fn try_from(row: ApiKeyRow) -> Result<Self, Unreadable> {
-        let role = match (row.role.as_str(), row.merchant_id, row.mode) {
-            ("merchant", Some(merchant_id), Some(mode)) => ApiKeyRole::Merchant {
-                merchant_id: parsed(&merchant_id, "merchant_id")?,
-                mode: parsed(&mode, "mode")?,
-            },
-            ("admin", None, None) => ApiKeyRole::Admin,
-            _ => return Err(Unreadable { column: "role" }),
-        };
-        Ok(Self {
-            id: parsed(&row.id, "id")?,
-            role,
-            digest: sized(row.digest, "digest")?,
-            hint: row.hint,
-            created_at: Timestamp::from_micros(row.created_at),
-            revoked_at: row.revoked_at.map(Timestamp::from_micros),
-        })
+        let id = row.id.clone();
+        api_key(row).map_err(|error| error.of(id))
     }
+}
+
+fn api_key(row: ApiKeyRow) -> Result<ApiKey, Unreadable> {
+    let role = match (row.role.as_str(), row.merchant_id, row.mode) {
+        ("merchant", Some(merchant_id), Some(mode)) => ApiKeyRole::Merchant {
+            merchant_id: parsed(&merchant_id, "merchant_id")?,
+            mode: parsed(&mode, "mode")?,
+        },
+        ("admin", None, None) => ApiKeyRole::Admin,
+        _ => return Err(Unreadable::at("role")),
+    };
+    Ok(ApiKey {
+        id: parsed(&row.id, "id")?,
+        role,
+        digest: sized(row.digest, "digest")?,
+        hint: row.hint,
+        created_at: Timestamp::from_micros(row.created_at),
+        revoked_at: row.revoked_at.map(Timestamp::from_micros),
+    })
 }
 
 impl From<&Installation> for InstallationRow {

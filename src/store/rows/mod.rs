@@ -2,7 +2,7 @@
 
 mod conversions;
 
-pub(super) use conversions::with_ids;
+use std::borrow::Cow;
 
 use diesel::prelude::*;
 
@@ -10,9 +10,23 @@ use super::schema::{api_keys, installation, merchants, operations, payment_event
 
 /// A row that this program cannot have written, or that a newer one wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column `{column}` of a row holds what this program does not understand")]
+#[error("column `{column}` of {row} holds what this program does not understand")]
 pub(super) struct Unreadable {
     column: &'static str,
+    /// Its id, where it has one.
+    row: Cow<'static, str>,
+}
+
+impl Unreadable {
+    fn at(column: &'static str) -> Self {
+        let row = Cow::Borrowed("a row");
+        Self { column, row }
+    }
+
+    fn of(self, id: String) -> Self {
+        let row = Cow::Owned(id);
+        Self { row, ..self }
+    }
 }
 
 impl From<Unreadable> for String {

@@ -8,7 +8,7 @@ use crate::{
     store::{
         Claim,
         batch::{Failure, Writer, Written},
-        decide::{Locked, decide},
+        decide::{PUT_OFF, recover},
         rows::{OperationRow, PaymentRow},
         schema::{operations, payments},
     },
@@ -45,8 +45,11 @@ fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Standin
         .select((OperationRow::as_select(), PaymentRow::as_select()))
         .load(connection)?;
     let (due, payments): (Vec<_>, Vec<_>) = due.into_iter().unzip();
-    let locked = Locked::new(due, payments, now);
-    let decision = decide(&locked.recoveries(claim), locked);
+    let (decision, unclaimed) = recover(claim, due, payments, now);
     change::write(connection, &decision)?;
+    // Nothing else of those that cannot be claimed changes.
+    diesel::update(operations::table.filter(operations::id.eq_any(unclaimed)))
+        .set(operations::next_recovery_at.eq(now.plus(PUT_OFF).as_micros()))
+        .execute(connection)?;
     Ok(decision.claimed())
 }

@@ -12,8 +12,9 @@ use crate::{
     payment::{MerchantId, Mode, Operation, OperationId, PaymentId, Standing, Timestamp},
     store::{
         Doubts, ReadError,
+        list::List,
         queries::{all, refunds_query},
-        rows::{OperationRow, PaymentRow, with_ids},
+        rows::{OperationRow, PaymentRow, Unreadable},
         schema::{operations, payments},
     },
 };
@@ -25,16 +26,27 @@ const LOOSE_END: &str = "operations.look_again or (operations.stray_reference is
      and operations.stray_reversed_at is null)";
 const DOUBT_SINCE: &str = "coalesce(operations.in_doubt_since, operations.first_sent_at)";
 
-/// Operations with their payments.
+/// Operations with their payments, each read or not.
 macro_rules! standings {
     ($connection:expr, $query:expr) => {{
         let now = connection::now($connection)?;
         let rows: Vec<(OperationRow, PaymentRow)> = $query
             .select((OperationRow::as_select(), PaymentRow::as_select()))
             .load($connection)?;
-        let standing = |(operation, payment)| reads::standing(operation, payment, now);
-        let standings: Result<Vec<Standing>, _> = rows.into_iter().map(standing).collect();
-        Ok(standings?)
+        let standing = move |(operation, payment)| reads::standing(operation, payment, now);
+        rows.into_iter().map(standing)
+    }};
+}
+
+/// The operations of many merchants that are given by `$query`, without those that cannot be read.
+macro_rules! list {
+    ($connection:expr, $limit:expr, $query:expr) => {{
+        let mut list = List::of($limit);
+        while !list.is_complete() {
+            let page = $query.clone().limit(list.limit()).offset(list.offset());
+            list.add(standings!($connection, page));
+        }
+        list.standings()
     }};
 }
 
@@ -43,15 +55,14 @@ pub(super) fn expired(
     limit: u32,
 ) -> Result<Vec<(OperationId, i64)>, ReadError> {
     let now = connection::now(connection)?;
-    let rows: Vec<(String, i64)> = operations::table
+    let expired = (operations::table.inner_join(payments::table))
         .filter(operations::state.eq("pending"))
         .filter(sql::<Bool>(UNSETTLED))
         .filter(operations::next_recovery_at.le(now.as_micros()))
-        .order(operations::next_recovery_at)
-        .limit(i64::from(limit))
-        .select((operations::id, operations::epoch))
-        .load(connection)?;
-    Ok(with_ids(rows)?)
+        .order((operations::next_recovery_at, operations::id));
+    let expired = list!(connection, limit, expired);
+    let ids = (expired.iter()).map(|one| (one.operation.id, one.operation.epoch));
+    Ok(ids.collect())
 }
 
 pub(super) fn loose_ends(
@@ -60,9 +71,8 @@ pub(super) fn loose_ends(
 ) -> Result<Vec<Standing>, ReadError> {
     let loose_ends = (operations::table.inner_join(payments::table))
         .filter(sql::<Bool>(LOOSE_END))
-        .order(operations::next_recovery_at)
-        .limit(i64::from(limit));
-    standings!(connection, loose_ends)
+        .order((operations::next_recovery_at, operations::id));
+    Ok(list!(connection, limit, loose_ends))
 }
 
 pub(super) fn after(
@@ -75,7 +85,8 @@ pub(super) fn after(
         .filter(operations::id.gt(after.map_or_else(String::new, |id| id.to_string())))
         .order(operations::id)
         .limit(i64::from(limit));
-    standings!(connection, unsettled)
+    let standings: Result<Vec<Standing>, Unreadable> = standings!(connection, unsettled).collect();
+    Ok(standings?)
 }
 
 pub(super) fn in_doubt(
@@ -84,9 +95,8 @@ pub(super) fn in_doubt(
 ) -> Result<Vec<Standing>, ReadError> {
     let in_doubt = (operations::table.inner_join(payments::table))
         .filter(sql::<Bool>(IN_DOUBT))
-        .order(sql::<BigInt>(DOUBT_SINCE))
-        .limit(i64::from(limit));
-    standings!(connection, in_doubt)
+        .order((sql::<BigInt>(DOUBT_SINCE), operations::id));
+    Ok(list!(connection, limit, in_doubt))
 }
 
 pub(super) fn doubts(connection: &mut SqliteConnection) -> Result<Vec<Doubts>, ReadError> {
