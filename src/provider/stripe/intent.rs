@@ -96,6 +96,13 @@ impl PaymentIntent {
             && self.marks().is_some_and(is_its)
     }
 
+    /// Whether it was canceled before anything was received.
+    fn is_void(&self) -> bool {
+        self.object.as_deref() == Some("payment_intent")
+            && self.status.as_deref() == Some("canceled")
+            && self.amount_received == Some(0)
+    }
+
     /// Whether nothing was captured of it yet, and may be.
     pub(super) fn is_held(&self) -> bool {
         self.status.as_deref() == Some("requires_capture")
@@ -165,6 +172,10 @@ impl PaymentIntent {
         let Some(reference) = self.reference() else {
             return in_doubt(InDoubtReason::Unreadable, "an intent without a usable id");
         };
+        // Whatever it was to charge, it never will: so a person can end a mismatch.
+        if self.is_of_operation(call) && self.is_void() {
+            return Outcome::Declined(self.decline(sent, reference));
+        }
         if !self.is_of(call) {
             let detail = "an intent of another operation, amount or currency";
             return in_doubt_about(InDoubtReason::Mismatch, detail, reference);

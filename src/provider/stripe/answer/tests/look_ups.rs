@@ -51,6 +51,29 @@ fn rule_9_a_look_up_that_finds_nothing_is_no_verdict() {
     }
 }
 
+#[test]
+fn rule_3_a_mismatch_that_was_canceled_ends_as_declined() {
+    let other = |more: Value| merged(json!({"amount": 4_201}), more);
+    let table = [
+        (other(json!({})), "declined payment_canceled pi_1"),
+        (
+            other(json!({"amount_received": 1})),
+            "in_doubt mismatch pi_1",
+        ),
+        (
+            other(json!({"amount_received": null})),
+            "in_doubt mismatch pi_1",
+        ),
+        (other(json!({"metadata": {}})), "in_doubt mismatch pi_1"),
+        (other(json!({"object": "charge"})), "in_doubt mismatch pi_1"),
+    ];
+    for (other, expected) in table {
+        let answer = answer(200, &intent_but("canceled", other));
+        let outcome = of_lookup(&answer, &call(Capture::Automatic, true), "pi_1");
+        assert_eq!(line(&outcome), expected, "{answer:?}");
+    }
+}
+
 /// Its row was lost, and the one that stands has other ids.
 #[test]
 fn rule_6_what_was_made_for_the_same_request_under_the_same_key_is_ours() {
