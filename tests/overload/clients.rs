@@ -37,7 +37,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_does_not_come_ends_the_connection() {
-    let world = world(&[("ONCEPAY_LIMITS__HEAD_TIMEOUT_MS", "500")]).await;
+    let world = world(&[("ONCEPAY_LIMITS__HEAD_TIMEOUT_MS", "3000")]).await;
     let mut silent = connect(&world).await;
     let mut slow = connect(&world).await;
     slow.write_all(b"POST /payments HTTP/1.1\r\nHost: once")
@@ -50,7 +50,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_head_of_a_later_request_is_timed_too() {
     let world = world(&[
-        ("ONCEPAY_LIMITS__HEAD_TIMEOUT_MS", "500"),
+        ("ONCEPAY_LIMITS__HEAD_TIMEOUT_MS", "3000"),
         ("ONCEPAY_LIMITS__KEEP_ALIVE_S", "3600"),
     ])
     .await;
