@@ -94,13 +94,16 @@ pub(super) async fn follow(drive: &Drive<'_>, seen: Seen) -> Followed {
 
 /// Whether taking the operation over could bring it on. What is open may have been sent already, so
 /// that sending it needs leave that may not be there: then it is recovery's, which has leave of its own.
+/// What can only be looked for is always recovery's, which has places for that: each time that a client
+/// came back would read a list.
 fn may_drive(drive: &Drive<'_>, seen: &Standing) -> bool {
     let operation = &seen.operation;
     match drive.context.route_of(&operation.route) {
         Some(route) if operation.state == OperationState::Open => {
             match next_step(operation, terms(route), seen.now) {
                 Step::Send { .. } => route.actor.resends(Purpose::Client) > 0,
-                Step::Inspect { .. } | Step::LookUp => route.actor.is_available(Purpose::Client),
+                Step::Inspect { .. } => route.actor.is_available(Purpose::Client),
+                Step::LookUp => false,
             }
         }
         _ => true,

@@ -83,6 +83,8 @@ impl Slots {
 pub(crate) struct RecoveryActor {
     context: Arc<DriveContext>,
     slots: Slots,
+    /// Who may take the free slots first in the next sweep: the one, then the other.
+    loose_ends_first: bool,
 }
 
 impl RecoveryActor {
@@ -91,6 +93,7 @@ impl RecoveryActor {
         Self {
             context,
             slots: Slots::new(at_once),
+            loose_ends_first: false,
         }
     }
 
@@ -99,7 +102,9 @@ impl RecoveryActor {
         let sweep = Sweep {
             context: Arc::clone(&self.context),
             slots: self.slots.clone(),
+            loose_ends_first: self.loose_ends_first,
         };
+        self.loose_ends_first = !self.loose_ends_first;
         let swept = self.context.tasks.spawn(sweep.run());
         let pause = self.pause();
         actor.spawn(swept.into_actor(self).map(move |outcome, _, actor| {
@@ -128,6 +133,7 @@ impl Actor for RecoveryActor {
 struct Sweep {
     context: Arc<DriveContext>,
     slots: Slots,
+    loose_ends_first: bool,
 }
 
 impl Sweep {
@@ -135,14 +141,17 @@ impl Sweep {
         if self.context.stopping.is_cancelled() {
             return;
         }
+        if self.loose_ends_first {
+            self.tie_up().await;
+        }
         if let Err(error) = self.settle_abandoned().await {
             warn!(%error, "recovery could not claim operations");
         }
         if let Err(error) = self.expire().await {
             warn!(%error, "recovery could not look for expired operations");
         }
-        if let Err(error) = self.tie_up().await {
-            warn!(%error, "recovery could not look for loose ends");
+        if !self.loose_ends_first {
+            self.tie_up().await;
         }
         match self.context.store.doubts().await {
             Ok(doubts) => self.report(&doubts),
@@ -220,9 +229,13 @@ impl Sweep {
 
     /// Ties up loose ends, each in a slot of its own. Before one is tried, its next turn is written
     /// down, so that no sweep and no other node tries it meanwhile.
-    async fn tie_up(&self) -> Result<(), ReadError> {
+    async fn tie_up(&self) {
         let settings = &self.context.settings;
-        for standing in self.context.store.loose_ends(ROWS_MAX).await? {
+        let loose_ends = match self.context.store.loose_ends(ROWS_MAX).await {
+            Ok(loose_ends) => loose_ends,
+            Err(error) => return warn!(%error, "recovery could not look for loose ends"),
+        };
+        for standing in loose_ends {
             let operation = &standing.operation;
             if operation.next_recovery_at > standing.now {
                 break; // They come in the order of their turns.
@@ -249,7 +262,6 @@ impl Sweep {
                 Err(error) => warn!(operation = %operation.id, %error, "a loose end waits"),
             }
         }
-        Ok(())
     }
 
     fn report(&self, doubts: &[Doubts]) {

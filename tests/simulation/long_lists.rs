@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oncepay::{
-    actors::{DriveSettings, Resolution, ResolveRefusal, Resolver},
+    actors::{DriveSettings, Reply, Resolution, ResolveRefusal, Resolver},
     payment::{Id, IdempotencyKey, Operation, Payment, PaymentStatus},
     provider::{Found, InDoubtReason, Outcome},
 };
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     recovery::until,
     scripted_provider::{approved, in_doubt},
-    world::{DAY, HOUR, MINUTE, World, simulate_bounded},
+    world::{DAY, HOUR, MINUTE, World, simulate, simulate_bounded},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -107,6 +107,21 @@ fn rule_9_what_is_found_far_down_a_long_list_settles_at_once() {
     });
 }
 
+/// A hundred more like that one, first sent so long ago, whose turn is now.
+fn hundred_like(world: &World, key: &str, ago: Duration) {
+    let (operation, payment) = world.store.rows(key).unwrap();
+    for number in 0..100 {
+        let (mut operation, mut payment) = (operation.clone(), payment.clone());
+        operation.id = Id::from_uuid(Uuid::from_u128(number));
+        payment.id = Id::from_uuid(Uuid::from_u128(number));
+        operation.payment_id = payment.id;
+        operation.idempotency_key = IdempotencyKey::new(&format!("k{number}")).unwrap();
+        operation.first_sent_at = operation.first_sent_at.minus(ago);
+        operation.next_recovery_at = world.environment.now();
+        world.store.plant(operation, payment);
+    }
+}
+
 /// How long it takes to settle what the first drive left in doubt, if the provider is well then.
 async fn once_it_is_well(world: &World, key: &str) -> Duration {
     let is_left = |(operation, _): (Operation, Payment)| {
@@ -126,17 +141,7 @@ fn rule_13_what_can_only_be_looked_for_does_not_keep_what_can_be_sent_waiting() 
         simulate_sweeping(|world| async move {
             world.provider.lists(1_000_000, PAGE);
             barred(&world, "looked-for").await;
-            let (operation, payment) = world.store.rows("looked-for").unwrap();
-            for number in 0..100 {
-                let (mut operation, mut payment) = (operation.clone(), payment.clone());
-                operation.id = Id::from_uuid(Uuid::from_u128(number));
-                payment.id = Id::from_uuid(Uuid::from_u128(number));
-                operation.payment_id = payment.id;
-                operation.idempotency_key = IdempotencyKey::new(&format!("k{number}")).unwrap();
-                operation.first_sent_at = operation.first_sent_at.minus(since);
-                operation.next_recovery_at = world.environment.now();
-                world.store.plant(operation, payment);
-            }
+            hundred_like(&world, "looked-for", since);
             for key in ["fresh-1", "fresh-2", "fresh-3"] {
                 sleep(10 * SECOND).await;
                 world.provider.always(lost());
@@ -147,6 +152,50 @@ fn rule_13_what_can_only_be_looked_for_does_not_keep_what_can_be_sent_waiting() 
             assert!(looked > 500, "many are looked for meanwhile: {looked}");
         });
     }
+}
+
+/// Each time that it came back, pages were read outside recovery's places.
+#[test]
+fn rule_13_a_client_that_comes_back_has_no_list_read() {
+    simulate(|world| async move {
+        world.provider.lists(1_000, PAGE);
+        barred(&world, "k").await;
+        let looks = world.provider.looks();
+        for _ in 0..10 {
+            sleep(6 * MINUTE).await;
+            let reply = world.pay("k").await;
+            assert!(matches!(reply, Ok(Reply::Processing(_))), "{reply:?}");
+        }
+        assert_eq!(world.provider.looks(), looks);
+    });
+}
+
+#[test]
+fn rule_15_the_second_look_after_a_verdict_has_its_turn_between_many_looks() {
+    simulate_sweeping(|world| async move {
+        let payment = barred(&world, "k").await;
+        let resolver = Resolver {
+            by: "ada".into(),
+            why: "the customer was never charged".into(),
+        };
+        let failed = (world.payments).resolve(payment.id, None, Resolution::Failed, resolver);
+        failed.await.unwrap();
+        world.provider.lists(1_000_000, PAGE);
+        barred(&world, "looked-for").await;
+        hundred_like(&world, "looked-for", UNTIL_IT_COUNTS);
+        sleep(10 * MINUTE).await;
+
+        let (mut operation, payment) = world.store.rows("k").unwrap();
+        let due = world.environment.now();
+        operation.next_recovery_at = due;
+        world.store.plant(operation, payment);
+        let has_turn = async {
+            while world.store.rows("k").unwrap().0.next_recovery_at <= due {
+                sleep(SECOND).await;
+            }
+        };
+        tokio::time::timeout(5 * MINUTE, has_turn).await.unwrap();
+    });
 }
 
 #[test]

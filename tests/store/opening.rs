@@ -1,9 +1,12 @@
 //! Opening a store: what is refused, and in which words.
 
+use std::path::Path;
+
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use oncepay::store::{StoreStartError, StoreUrl, open};
 
 use crate::harness::postgres::{Fsync, PostgresServer};
-use crate::store::fixture::{new_database, open_store, settings};
+use crate::store::fixture::{eventually, new_database, open_store, settings};
 
 async fn refusal(url: &str) -> StoreStartError {
     let url = StoreUrl::parse(&url.to_owned().into()).unwrap();
@@ -43,6 +46,33 @@ async fn a_path_that_is_no_database_is_an_error_that_names_it() {
             "{refused}"
         );
     }
+}
+
+/// Refused at once by SQLite, which waits for a lock only where that cannot be in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_that_another_program_writes_is_waited_for() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oncepay.db");
+        let mut other = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        let begun = "pragma busy_timeout = 5000; begin immediate; create table notes (text text)";
+        other.batch_execute(begun).unwrap();
+
+        let url = StoreUrl::Sqlite { path, create: true };
+        let opening = tokio::spawn(async move { open(settings(&url)).await });
+        let path = folder.path().join("oncepay.db");
+        eventually(async || (is_open(&path) >= 2).then_some(())).await;
+        other.batch_execute("commit").unwrap();
+
+        drop(opening.await.unwrap().unwrap());
+    }
+}
+
+/// How often this process has the file open.
+fn is_open(path: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let files = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    files.filter(|file| file == path).count()
 }
 
 #[test]

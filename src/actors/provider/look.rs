@@ -109,15 +109,15 @@ async fn inspect(shared: &ProviderShared, inquiry: &Inquiry, reference: &str) ->
 /// Asks one question after the other until they tell; [`Found::More`] if there were more to ask. What a
 /// look did not come to, the next one of the same search goes on with.
 pub(super) async fn find(shared: &ProviderShared, inquiry: &Inquiry) -> Found {
-    let mut progress = shared.searches.take(inquiry);
+    let mut progress = shared.searches.go_on(inquiry);
     let found = go_on(shared, inquiry, &mut progress).await;
     match &found {
-        Found::There(_) => drop(shared.searches.drop_for(inquiry)),
+        Found::There(_) | Found::Absent => shared.searches.end(inquiry),
         Found::More => shared.searches.keep(inquiry, progress, Instant::now()),
         Found::Unanswered(why) if !is_refusal(why) => {
             shared.searches.keep(inquiry, progress, Instant::now());
         }
-        Found::Absent | Found::Unanswered(_) => {}
+        Found::Unanswered(_) => shared.searches.end(inquiry),
     }
     found
 }

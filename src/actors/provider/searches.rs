@@ -1,5 +1,5 @@
 //! Searches that did not come to their end within one look, kept until the next look for the same
-//! operation. Start reading at [`Searches::take`].
+//! operation. Start reading at [`Searches::go_on`].
 //!
 //! They are kept in this process's memory only: after a restart, and by another node, an operation is
 //! looked for from the beginning.
@@ -68,11 +68,14 @@ pub(crate) struct Searches(Mutex<HashMap<OperationId, (Instant, Progress)>>);
 
 impl Searches {
     /// What to go on with for `inquiry`: where a look stopped that it is one search with, or the
-    /// beginning. What is taken is not kept any more.
-    pub(super) fn take(&self, inquiry: &Inquiry) -> Progress {
+    /// beginning. Its place stays its own meanwhile, however many others look.
+    pub(super) fn go_on(&self, inquiry: &Inquiry) -> Progress {
         let kept = match inquiry.reach {
             Reach::Near => None,
-            Reach::Whole | Reach::WholeSoFar => self.drop_for(inquiry),
+            Reach::Whole | Reach::WholeSoFar => {
+                let kept = self.lock();
+                kept.get(&inquiry.operation_id()).map(|(_, it)| it.clone())
+            }
         };
         kept.filter(|progress| progress.serves(inquiry))
             .unwrap_or_else(|| Progress::new(inquiry))
@@ -80,22 +83,24 @@ impl Searches {
 
     /// Keeps how far the look for `inquiry` came, if one may go on from there.
     pub(super) fn keep(&self, inquiry: &Inquiry, progress: Progress, now: Instant) {
-        if !progress.serves(inquiry) || progress.is_without_end() {
+        if progress.is_without_end() {
+            return self.end(inquiry);
+        }
+        if !progress.serves(inquiry) {
             return;
         }
-        let mut kept = self.lock();
-        if kept.len() >= KEPT_MAX {
+        let (mut kept, id) = (self.lock(), inquiry.operation_id());
+        if kept.len() >= KEPT_MAX && !kept.contains_key(&id) {
             kept.retain(|_, (since, _)| now.saturating_duration_since(*since) < KEPT_FOR);
         }
-        if kept.len() < KEPT_MAX {
-            kept.insert(inquiry.operation_id(), (now, progress));
+        if kept.len() < KEPT_MAX || kept.contains_key(&id) {
+            kept.insert(id, (now, progress));
         }
     }
 
-    /// Drops what is kept of that operation, and gives it back.
-    pub(super) fn drop_for(&self, inquiry: &Inquiry) -> Option<Progress> {
-        let dropped = self.lock().remove(&inquiry.operation_id());
-        dropped.map(|(_, progress)| progress)
+    /// Drops what is kept of that operation: its search is over.
+    pub(super) fn end(&self, inquiry: &Inquiry) {
+        self.lock().remove(&inquiry.operation_id());
     }
 
     /// Each change is whole: a panic elsewhere spoils none.

@@ -1,6 +1,6 @@
 //! Connections to the SQLite file.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use diesel::{
     Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, result::Error,
@@ -14,6 +14,10 @@ use crate::payment::Timestamp;
 /// waits for 5 s.
 const SESSION: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
     pragma synchronous = full; pragma foreign_keys = on;";
+/// While another process turns the file to this journal mode, or a new file is written, SQLite refuses
+/// at once and does not wait: then the same is asked again, so often and after such a pause.
+const LOCKED_TRIES_MAX: u32 = 500;
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 const READ_ONLY: &str = "pragma query_only = on;";
 /// Leaves the file in the journal mode that it has; reading its schema shows whether it is a database.
 const TO_LOOK: &str = "pragma busy_timeout = 5000; pragma query_only = on; pragma schema_version;";
@@ -23,6 +27,10 @@ pub(super) fn open(path: &Path) -> Result<SqliteConnection, StoreStartError> {
     open_with(path, SESSION)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "as SQLite's own wait for a lock does, on a thread that may block"
+)]
 fn open_with(path: &Path, session: &str) -> Result<SqliteConnection, StoreStartError> {
     let failed = |reason: String| StoreStartError::File {
         path: path.display().to_string(),
@@ -35,10 +43,20 @@ fn open_with(path: &Path, session: &str) -> Result<SqliteConnection, StoreStartE
         .ok_or_else(|| failed("its name is not UTF-8".into()))?;
     let mut connection =
         SqliteConnection::establish(file).map_err(|error| failed(error.to_string()))?;
-    connection
-        .batch_execute(session)
-        .map_err(|error| failed(error.to_string()))?;
+    let mut tries = 1;
+    while let Err(error) = connection.batch_execute(session) {
+        if tries >= LOCKED_TRIES_MAX || !is_locked(&error) {
+            return Err(failed(error.to_string()));
+        }
+        tries += 1;
+        thread::sleep(LOCKED_PAUSE);
+    }
     Ok(connection)
+}
+
+/// Diesel keeps of such an error only SQLite's words, which are the same everywhere.
+fn is_locked(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(_, info) if info.message().contains("is locked"))
 }
 
 /// Opens the file to read only. Blocks.

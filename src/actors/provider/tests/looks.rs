@@ -171,18 +171,23 @@ async fn searches_are_kept_up_to_a_bound_and_one_more_drives_out_only_what_was_l
         inquiry.call.expected.operation_id = Id::from_uuid(uuid::Uuid::from_u128(number));
         inquiry
     };
-    let keep = |number, now| {
-        let mut progress = searches.take(&inquiry(number));
+    let begin = |number| {
+        let mut progress = searches.go_on(&inquiry(number));
         progress.answered += 1;
-        searches.keep(&inquiry(number), progress, now);
+        progress
     };
-    let kept = |number| searches.take(&inquiry(number)).answered;
+    let keep = |number, now| searches.keep(&inquiry(number), begin(number), now);
+    let kept = |number| searches.go_on(&inquiry(number)).answered;
     for number in 0..=KEPT_MAX as u128 {
         keep(number, now);
     }
     let one_more = KEPT_MAX as u128;
     assert_eq!((kept(one_more), kept(0)), (0, 1));
-    keep(0, now);
+    // Who reads has its place meanwhile.
+    let reading = begin(0);
+    keep(one_more, now);
+    searches.keep(&inquiry(0), reading, now);
+    assert_eq!((kept(one_more), kept(0)), (0, 2));
     keep(one_more, now + KEPT_FOR);
     assert_eq!((kept(one_more), kept(0)), (1, 0));
 }
