@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::harness::Reserved;
+
 /// The program in an empty folder, with only those variables set.
 fn oncepay(folder: &TempDir, args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_oncepay"))
@@ -248,11 +250,8 @@ fn a_server_whose_port_is_taken_makes_nothing() {
 
 #[test]
 fn check_tells_which_provider_does_not_answer() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let url = format!("http://{free}");
+    let nobody = Reserved::any();
+    let url = format!("http://{}", nobody.address());
     let output = oncepay(&folder(), &["check", "--provider-url", &url], &[]);
     assert_eq!(output.status.code(), Some(1));
     let failed = format!("FAILED  provider stripe: {url}: ");

@@ -58,10 +58,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_refuses_until_it_is_opened_and_cannot_be_had_twice() {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        // Nobody else is given the port meanwhile; what does not listen is in nobody's way.
+        let kept = TcpSocket::new_v4().unwrap();
+        kept.set_reuseaddr(true).unwrap();
+        kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = kept.local_addr().unwrap();
         let port = Port::take(free).unwrap();
         assert!(TcpStream::connect(free).is_err());
         let _open = port.open(&Handle::current()).unwrap();

@@ -17,7 +17,8 @@ pub struct RedisConfig {
     /// which nearly all retries come; the database answers those that come later.
     pub ttl_s: u32,
     /// How long a look-up may take, in milliseconds: 1 to 1,000. Default: 25, many times what a Redis
-    /// nearby takes, and not much longer than to ask the database instead.
+    /// nearby takes, and not much longer than to ask the database instead. To put answers there, which
+    /// no request waits for, may take ten times as long, and 250 milliseconds in any case.
     pub get_timeout_ms: u32,
     /// Connections, at most, beside the one for messages: 1 to 200. Default: 8.
     pub connections_max: u32,

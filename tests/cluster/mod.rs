@@ -7,15 +7,20 @@ mod script;
 mod traffic;
 mod verdicts;
 
-use std::net::SocketAddr;
-
-use crate::harness::{Backend, Haproxy, Knobs, ProviderKnobs, ServerProcess, World};
+use crate::harness::{Backend, Haproxy, Knobs, ProviderKnobs, Reserved, ServerProcess, World};
 
 /// Two nodes and the balancer in front of them.
 struct Cluster {
     balancer: Haproxy,
     nodes: [ServerProcess; 2],
+    /// Where the nodes listen, also between an end and the next start.
+    reserved: [Reserved; 2],
     world: World,
+}
+
+fn listening_at(reserved: &Reserved) -> Knobs {
+    let address = reserved.address().to_string();
+    Knobs(vec![("ONCEPAY_LISTEN", address)])
 }
 
 /// Times that a test can wait for. A lease outlives deadline and attempt by 10 s.
@@ -28,15 +33,20 @@ const SHORT_TIMES: [(&str, &str); 3] = [
 
 impl Cluster {
     async fn start() -> Self {
-        let knobs = SHORT_TIMES.map(|(name, value)| (name, value.to_owned()));
+        Self::start_with(SHORT_TIMES, 2_500).await
+    }
+
+    async fn start_with(times: [(&'static str, &str); 3], attempt_timeout_ms: u32) -> Self {
+        let knobs = times.map(|(name, value)| (name, value.to_owned()));
         let provider = ProviderKnobs {
-            attempt_timeout_ms: 2_500,
+            attempt_timeout_ms,
             ..ProviderKnobs::named("stripe")
         };
         let mut world =
             World::start_at(Backend::Postgres, Knobs(knobs.into()), vec![provider]).await;
-        let other = world.another_node(Knobs::default()).await;
-        let one = world.another_node(Knobs::default()).await;
+        let reserved = [Reserved::any(), Reserved::any()];
+        let one = world.another_node(listening_at(&reserved[0])).await;
+        let other = world.another_node(listening_at(&reserved[1])).await;
         // The world's own server would settle what the two leave behind.
         world.kill_server();
         let nodes = [one, other];
@@ -45,15 +55,15 @@ impl Cluster {
         Self {
             balancer,
             nodes,
+            reserved,
             world,
         }
     }
 
     /// Starts the node again, where it was.
     async fn start_again(&mut self, node: usize) {
-        let address: SocketAddr = self.nodes[node].address();
         self.nodes[node].kill();
-        let listen = Knobs(vec![("ONCEPAY_LISTEN", address.to_string())]);
+        let listen = listening_at(&self.reserved[node]);
         self.nodes[node] = self.world.another_node(listen).await;
     }
 }

@@ -49,7 +49,13 @@ async fn a_killed_node_costs_nothing(node: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_stop_in_turn_are_drained_without_a_failed_request() {
-    let mut cluster = Cluster::start().await;
+    // No payment is in doubt because the machine is slow.
+    let patient = [
+        ("ONCEPAY_LIMITS__DEADLINE_MS", "20000"),
+        ("ONCEPAY_LIMITS__LEASE_S", "40"),
+        ("ONCEPAY_RECOVERY__SWEEP_EVERY_MS", "200"),
+    ];
+    let mut cluster = Cluster::start_with(patient, 10_000).await;
     cluster.world.latency_ms(50.0).await;
     for node in 0..2 {
         let progress = Progress::default();

@@ -10,10 +10,18 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use crate::harness::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/cluster");
 const START_MAX: Duration = Duration::from_secs(120);
+
+/// Two scripts at once may draw the same ports.
+async fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static PORTS: Mutex<()> = Mutex::const_new(());
+    PORTS.lock().await
+}
 
 /// The script, once it has said that all is ready.
 struct Running {
@@ -132,6 +140,7 @@ fn signal(name: &str, pid: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_brings_up_a_cluster_and_takes_it_down_at_ctrl_c() {
+    let _ports = one_at_a_time().await;
     let mut running = Running::start();
     assert!(running.pids.len() >= 6, "{:?}", running.pids);
     assert!(running.pids.iter().all(|pid| runs(pid)));
@@ -160,6 +169,7 @@ async fn the_script_brings_up_a_cluster_and_takes_it_down_at_ctrl_c() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_script_leaves_nothing_behind_either() {
+    let _ports = one_at_a_time().await;
     let mut running = Running::start();
     running.script.kill().unwrap();
     running.nothing_is_left().await;

@@ -140,7 +140,7 @@ async fn rule_15_what_never_happened_is_resolved_as_failed(backend: Backend) {
 async fn rule_15_a_charge_that_came_after_the_verdict_is_found_and_given_back() {
     let provider = ProviderKnobs {
         attempt_timeout_ms: 800,
-        key_retention_s: 8,
+        key_retention_s: 20,
         absence_wait_s: 4,
         ..ProviderKnobs::named("stripe")
     };
@@ -307,7 +307,16 @@ async fn one_of_several_operations_in_doubt_must_be_named(backend: Backend) {
 }
 
 async fn a_verdict_is_taken_though_its_operator_leaves(backend: Backend) {
-    let world = impatient(backend, patient()).await;
+    // The operator leaves while a look at the provider hangs.
+    let mut knobs = patient();
+    knobs
+        .0
+        .push(("ONCEPAY_LIMITS__DEADLINE_MS", "10000".into()));
+    let provider = ProviderKnobs {
+        attempt_timeout_ms: 5_000,
+        ..ProviderKnobs::named("stripe")
+    };
+    let world = World::start_at(backend, knobs, vec![provider]).await;
     world.inject(FaultRule::new(FaultKind::HangBefore)).await;
     let payment = doubtful(&world, "k").await;
     let mut verdict = tokio::spawn(send(resolving(&world, &payment, &failed())));

@@ -98,7 +98,7 @@ async fn a_rival_under_one_key_waits_no_longer_than_its_deadline() {
 /// Shorter than the database's own patience with a lock.
 fn quick_deadline() -> Knobs {
     let mut knobs = quick();
-    knobs.0.push(("ONCEPAY_LIMITS__DEADLINE_MS", "1000".into()));
+    knobs.0.push(("ONCEPAY_LIMITS__DEADLINE_MS", "2500".into()));
     knobs
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use futures_util::future::join_all;
 
 use crate::harness::{
-    Backend, Database, Knobs, World, eur, on_both_stores,
+    Backend, Database, Knobs, ServerProcess, World, eur, eventually, on_both_stores,
     postgres::{Fsync, PostgresServer},
 };
 
@@ -43,6 +43,15 @@ fn runs_of(log: &str, migration: &str) -> usize {
     log.lines().filter(is_run).count()
 }
 
+/// Waits for the warning in a node's log, which is read beside what it prints.
+async fn warns_of(node: &ServerProcess, what: &str) {
+    let warning = |line: &str| line.contains("WARN") && line.contains(what);
+    eventually("the log warns", || async {
+        node.output().lines().any(warning).then_some(())
+    })
+    .await;
+}
+
 async fn four_programs_that_start_at_once_on_an_empty_database_all_serve(backend: Backend) {
     let mut world = World::start(backend).await;
     world.kill_server();
@@ -50,11 +59,16 @@ async fn four_programs_that_start_at_once_on_an_empty_database_all_serve(backend
 
     let nodes = join_all((0..4).map(|_| world.another_node(Knobs::default()))).await;
 
-    let logs: String = nodes.iter().map(|node| node.output()).collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
     for migration in std::fs::read_dir(folder).unwrap() {
         let name = migration.unwrap().file_name().into_string().unwrap();
-        assert_eq!(runs_of(&logs, &name), 1, "{name}: {logs}");
+        let logs = || nodes.iter().map(|node| node.output()).collect::<String>();
+        let what = format!("the log tells of {name}");
+        eventually(&what, || async {
+            (runs_of(&logs(), &name) > 0).then_some(())
+        })
+        .await;
+        assert_eq!(runs_of(&logs(), &name), 1, "{name}: {}", logs());
     }
     let body = eur(1);
     let pays = nodes
@@ -79,9 +93,7 @@ async fn an_older_program_serves_on_a_newer_schema_that_only_adds(backend: Backe
     drop(world.pay_at(&node, "after", &eur(1)).await.expect(201));
 
     assert_eq!(world.charges(), 3);
-    let told = node.output();
-    let warning = |line: &str| line.contains("WARN") && line.contains(NEWER);
-    assert!(told.lines().any(warning), "{told}");
+    warns_of(&node, NEWER).await;
     let checked = oncepay(&world.database, "check", &[]);
     assert!(checked.status.success(), "{}", said(&checked));
     let warning = |line: &str| line.starts_with("warning store") && line.contains(NEWER);
@@ -179,9 +191,7 @@ async fn a_server_that_can_forget_payments_is_refused_unless_that_is_allowed() {
         assert!(said(&checked).contains(&format!("{unsafe_setting} = off")));
         let knobs = Knobs(vec![("ONCEPAY_DATABASE_ALLOW_UNSAFE", "true".into())]);
         let world = World::start_over(database, knobs, Vec::new()).await;
-        let told = world.server.output();
-        let warning = |line: &str| line.contains("WARN") && line.contains(unsafe_setting);
-        assert!(told.lines().any(warning), "{told}");
+        warns_of(&world.server, unsafe_setting).await;
         drop(world.pay("order-17", &eur(1)).await.expect(201));
     }
 }

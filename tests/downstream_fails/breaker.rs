@@ -111,8 +111,8 @@ async fn a_provider_that_asks_for_less_is_asked_by_probes_alone() {
     let (sent, probes) = (requests() - before, probes(&world).await);
     assert!(sent <= probes, "{sent} requests for {probes} probes");
     assert!(
-        keys.len() > 30,
-        "most were answered without asking: {}",
+        keys.len() as u64 > sent,
+        "some were answered without asking: {} of {sent} requests",
         keys.len()
     );
     keys.truncate(20);

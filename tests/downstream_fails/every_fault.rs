@@ -15,13 +15,18 @@ on_both_stores! {
     every_fault_of_a_refund_ends_in_at_most_one_refund
 }
 
+/// Sending goes on for long enough that every fault but [`FaultKind::ErrorStored`] is outlived by it.
+async fn struck_world(backend: Backend) -> World {
+    forgetful_world(backend, 16, 1_500, 5_000).await
+}
+
 /// How a fault strikes: two calls of that kind.
 fn twice(kind: FaultKind, on: CallClass) -> FaultRule {
     FaultRule::new(kind).times(2).on(&[on])
 }
 
 async fn every_fault_of_a_create_ends_in_at_most_one_charge(backend: Backend) {
-    let world = forgetful_world(backend).await;
+    let world = struck_world(backend).await;
     for kind in FaultKind::ALL {
         let key = kind.name();
         world.inject(twice(kind, CallClass::Create)).await;
@@ -51,7 +56,7 @@ async fn every_fault_of_a_create_ends_in_at_most_one_charge(backend: Backend) {
 }
 
 async fn every_fault_of_a_capture_ends_in_at_most_one_capture(backend: Backend) {
-    let world = forgetful_world(backend).await;
+    let world = struck_world(backend).await;
     for kind in FaultKind::ALL {
         let id = authorized(&world, kind).await;
         strike(&world, kind, CallClass::Capture, &id, "capture").await;
@@ -67,7 +72,7 @@ async fn every_fault_of_a_capture_ends_in_at_most_one_capture(backend: Backend) 
 }
 
 async fn every_fault_of_a_cancel_ends_in_a_void_or_none(backend: Backend) {
-    let world = forgetful_world(backend).await;
+    let world = struck_world(backend).await;
     for kind in FaultKind::ALL {
         let id = authorized(&world, kind).await;
         strike(&world, kind, CallClass::Cancel, &id, "cancel").await;
@@ -82,7 +87,7 @@ async fn every_fault_of_a_cancel_ends_in_a_void_or_none(backend: Backend) {
 }
 
 async fn every_fault_of_a_refund_ends_in_at_most_one_refund(backend: Backend) {
-    let world = forgetful_world(backend).await;
+    let world = struck_world(backend).await;
     for kind in FaultKind::ALL {
         let made = world
             .pay(kind.name(), &order(kind.name()))

@@ -50,23 +50,33 @@ pub(crate) fn with_times(attempt_timeout_ms: u32, deadline_ms: u32) -> (Knobs, V
     (knobs, vec![provider])
 }
 
-/// A world whose one provider remembers keys for a few seconds only, and whose absence counts soon.
-pub(crate) async fn forgetful_world(backend: Backend) -> World {
-    let provider = ProviderKnobs {
-        key_retention_s: 4,
-        absence_wait_s: 2,
-        ..ProviderKnobs::named("main")
-    };
-    World::start_at(backend, quick_recovery(), vec![provider]).await
+/// A world whose one provider remembers keys for a few seconds only, and whose absence counts soon
+/// after; with the times of [`with_times`].
+pub(crate) async fn forgetful_world(
+    backend: Backend,
+    key_retention_s: u32,
+    attempt_timeout_ms: u32,
+    deadline_ms: u32,
+) -> World {
+    let (knobs, mut providers) = with_times(attempt_timeout_ms, deadline_ms);
+    for provider in &mut providers {
+        provider.key_retention_s = key_retention_s;
+        provider.absence_wait_s = 2;
+    }
+    World::start_at(backend, knobs, providers).await
 }
 
+/// A world that settles soon, where no slow answer of a busy machine is taken for none.
 pub(crate) async fn quick_world(backend: Backend) -> World {
-    World::start_at(
-        backend,
-        quick_recovery(),
-        vec![ProviderKnobs::named("main")],
-    )
-    .await
+    let (knobs, providers) = with_times(5_000, 15_000);
+    World::start_at(backend, knobs, providers).await
+}
+
+/// As [`quick_world`], for faults that keep an attempt waiting until it is given up: one attempt, and then
+/// the deadline.
+pub(crate) async fn hasty_world(backend: Backend) -> World {
+    let (knobs, providers) = with_times(2_000, 3_000);
+    World::start_at(backend, knobs, providers).await
 }
 
 /// A payment that the provider's ground truth can be asked for by its key.

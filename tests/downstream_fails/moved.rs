@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use oncepay::sandbox::{FaultKind, FaultRule};
 
-use super::{charges_of, order, payment_under, quick_recovery, settled_by_itself, until_definite};
+use super::{charges_of, order, payment_under, settled_by_itself, until_definite, with_times};
 use crate::harness::{Backend, ProviderKnobs, World, on_both_stores};
 
 on_both_stores! {
@@ -17,6 +17,7 @@ fn provider(account: Option<&'static str>) -> ProviderKnobs {
     ProviderKnobs {
         secret: "sandbox_shop_first".to_owned(),
         account,
+        attempt_timeout_ms: 2_000,
         ..ProviderKnobs::named("main")
     }
 }
@@ -25,7 +26,8 @@ fn provider(account: Option<&'static str>) -> ProviderKnobs {
 async fn killed_in_doubt(backend: Backend, provider: ProviderKnobs) -> World {
     // A second sandbox, for those who move there.
     let providers = vec![provider, ProviderKnobs::named("other")];
-    let mut world = World::start_at(backend, quick_recovery(), providers).await;
+    let (knobs, _) = with_times(2_000, 3_000);
+    let mut world = World::start_at(backend, knobs, providers).await;
     world.inject(FaultRule::new(FaultKind::HangAfter)).await;
     world.pay("k", &order("k")).await.expect(202);
     world.kill_server();

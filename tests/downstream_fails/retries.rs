@@ -66,7 +66,11 @@ async fn retries_under(backend: Backend, kind: FaultKind, answered: u16) -> Retr
         ("ONCEPAY_RECOVERY__BACKOFF_BASE_MS", "100".into()),
         ("ONCEPAY_RECOVERY__BACKOFF_MAX_S", "1".into()),
     ]);
-    let world = World::start_at(backend, knobs, vec![ProviderKnobs::named("main")]).await;
+    let provider = ProviderKnobs {
+        attempt_timeout_ms: 5_000,
+        ..ProviderKnobs::named("main")
+    };
+    let world = World::start_at(backend, knobs, vec![provider]).await;
     world.inject(FaultRule::new(kind)).await;
     let (began, next) = (Instant::now(), AtomicUsize::new(0));
     let client = async || {

@@ -2,7 +2,7 @@
 
 use oncepay::sandbox::{ChargeFilter, FaultKind, FaultRule};
 
-use super::{charges_of, order, payment_under, quick_recovery, settled_by_itself};
+use super::{charges_of, order, payment_under, settled_by_itself, with_times};
 use crate::harness::{Backend, ProviderKnobs, World, on_both_stores};
 
 on_both_stores! {
@@ -10,13 +10,17 @@ on_both_stores! {
     rule_7_a_doubt_never_leads_to_the_next_provider
 }
 
-async fn two_providers(backend: Backend) -> World {
-    let providers = ["first", "second"].map(ProviderKnobs::named);
-    World::start_at(backend, quick_recovery(), providers.into()).await
+async fn two_providers(backend: Backend, attempt_timeout_ms: u32, deadline_ms: u32) -> World {
+    let (knobs, _) = with_times(attempt_timeout_ms, deadline_ms);
+    let providers = ["first", "second"].map(|name| ProviderKnobs {
+        attempt_timeout_ms,
+        ..ProviderKnobs::named(name)
+    });
+    World::start_at(backend, knobs, providers.into()).await
 }
 
 async fn rule_7_refused_connections_lead_to_the_next_provider(backend: Backend) {
-    let world = two_providers(backend).await;
+    let world = two_providers(backend, 5_000, 15_000).await;
     world
         .inject(FaultRule::new(FaultKind::RefuseConnection))
         .await;
@@ -46,9 +50,9 @@ async fn rule_7_refused_connections_lead_to_the_next_provider(backend: Backend) 
 }
 
 async fn rule_7_a_doubt_never_leads_to_the_next_provider(backend: Backend) {
-    let world = two_providers(backend).await;
+    let world = two_providers(backend, 2_000, 3_000).await;
     world
-        .inject(FaultRule::new(FaultKind::HangAfter).times(6))
+        .inject(FaultRule::new(FaultKind::HangAfter).times(3))
         .await;
     world.pay("k", &order("k")).await.expect(202);
     assert_eq!(payment_under(&world, "k").await["provider"], "first");

@@ -6,18 +6,17 @@ use serde_json::json;
 
 use super::{history, post_at};
 use crate::{
-    downstream_fails::{charges_of, held, order, payment_under, quick_recovery, until_definite},
-    harness::{Backend, Knobs, ProviderKnobs, ServerProcess, World, eventually},
+    downstream_fails::{charges_of, held, order, payment_under, until_definite, with_times},
+    harness::{Backend, Knobs, ServerProcess, World, eventually},
 };
 
 /// How many keys are raced for.
 const KEYS: usize = 12;
 
 async fn two_nodes(more: Knobs) -> (World, ServerProcess) {
-    let mut knobs = quick_recovery();
+    let (mut knobs, providers) = with_times(5_000, 15_000);
     knobs.0.extend(more.0);
-    let provider = ProviderKnobs::named("main");
-    let world = World::start_at(Backend::Postgres, knobs, vec![provider]).await;
+    let world = World::start_at(Backend::Postgres, knobs, providers).await;
     let node = world.another_node(Knobs::default()).await;
     (world, node)
 }

@@ -27,7 +27,7 @@ async fn cut_off_at_will(world: &mut World) -> Proxy {
 /// A knows is true all the same, whichever epoch stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_definite_answer_of_an_old_epoch_completes_on_top_of_a_take_over() {
-    let (mut world, provider) = world_of_held_answers().await;
+    let (mut world, provider) = world_of_held_answers(15_000, 25_000).await;
     let proxy = cut_off_at_will(&mut world).await;
     let (body, address) = (order("k"), world.server.address());
     let asked = world.pay("k", &body);
@@ -121,7 +121,7 @@ async fn rule_17_every_commit_in_doubt_is_run_again_and_written_once() {
 /// lease answers what stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_hears_nothing_of_its_database_answers_what_stands_when_it_does() {
-    let (mut world, provider) = world_of_held_answers().await;
+    let (mut world, provider) = world_of_held_answers(10_000, 15_000).await;
     let proxy = cut_off_at_will(&mut world).await;
     let (node, body) = (world.another_node(sweeping_every("100")).await, order("k"));
     let asked = world.pay("k", &body);
@@ -149,12 +149,11 @@ async fn a_node_that_hears_nothing_of_its_database_answers_what_stands_when_it_d
 /// Its drive saw the operation open, and sees nothing any more; the other node has settled it meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_10_who_comes_after_the_answer_is_not_told_how_it_was_before() {
-    let world = world().await;
+    let (world, provider) = world_of_held_answers(10_000, 15_000).await;
     let proxy = Proxy::start(world.database.server().unwrap()).await;
     let url = world.database.url_through(proxy.address());
     let through = Knobs(vec![("ONCEPAY_DATABASE_URL", url)]);
     let blind = world.another_node(through).await;
-    world.latency_ms(1_000.0).await;
     let body = order("k");
 
     let asked = world.pay("k", &body);
@@ -169,6 +168,7 @@ async fn rule_10_who_comes_after_the_answer_is_not_told_how_it_was_before() {
         let answer = send(request.header("prefer", "respond-async")).await;
         assert_eq!(answer.expect(202).json()["status"], "processing");
         proxy.stall(Direction::ToClient);
+        provider.forward().await;
     };
     let (answer, ()) = join(asked, meanwhile).await;
     answer.expect(201);

@@ -18,7 +18,7 @@ use crate::{
 
 /// A world with a lease that ends soon. Its server seldom recovers, so that the other node does.
 async fn world() -> World {
-    world_with(2_000, 3_000, Knobs::default()).await
+    world_with(2_000, 10_000, Knobs::default()).await
 }
 
 async fn world_with(attempt_timeout_ms: u32, deadline_ms: u32, more: Knobs) -> World {
@@ -30,8 +30,8 @@ async fn world_with(attempt_timeout_ms: u32, deadline_ms: u32, more: Knobs) -> W
 
 /// The same, where whatever the provider answers is held back until the proxy is told to forward it. An
 /// attempt waits long enough for all that is done to its server meanwhile.
-async fn world_of_held_answers() -> (World, Proxy) {
-    let mut world = world_with(5_000, 8_000, Knobs::default()).await;
+async fn world_of_held_answers(attempt_timeout_ms: u32, deadline_ms: u32) -> (World, Proxy) {
+    let mut world = world_with(attempt_timeout_ms, deadline_ms, Knobs::default()).await;
     let provider = world.proxy_to_provider().await;
     provider.stall(Direction::ToClient);
     (world, provider)

@@ -1,5 +1,7 @@
 //! A driver stands still for longer than its lease, and goes on as if nothing had been.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future::join;
 
 use super::{
@@ -38,7 +40,7 @@ impl TakenOverBy {
 
 /// The call of the driver is under way when it stops; what the provider answers waits in its socket.
 async fn with_its_call_under_way(by: TakenOverBy) {
-    let (world, provider) = world_of_held_answers().await;
+    let (world, provider) = world_of_held_answers(5_000, 8_000).await;
     let node = by.node(&world).await;
     let body = order("k");
     let asked = world.pay("k", &body);
@@ -60,6 +62,15 @@ async fn with_its_call_under_way(by: TakenOverBy) {
     assert_eq!(world.sandbox.stats().executed, 1);
 }
 
+/// Whether an intent waits at the database, and has most of its patience left.
+async fn intent_has_just_come(world: &World) -> bool {
+    let sql = "select count(*)::text as text from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'
+            and query like '%insert into operations%'
+            and query_start > clock_timestamp() - interval '1 second'";
+    world.database.text(sql).await == "1"
+}
+
 /// The driver stops before it knows that its intent is written: when it wakes up, the time in which
 /// it might send is over.
 async fn before_it_sends(by: TakenOverBy) {
@@ -70,14 +81,29 @@ async fn before_it_sends(by: TakenOverBy) {
     let node = by.node(&world).await;
     let held_back = world.database.hold_writes_back().await;
     let body = order("k");
-    let asked = world.pay("k", &body);
+    // An intent that waits for too long is given up, and then asked for again.
+    let is_stopped = AtomicBool::new(false);
+    let asked = async {
+        loop {
+            let answer = world.pay("k", &body).await;
+            if is_stopped.load(Ordering::SeqCst) {
+                return answer;
+            }
+        }
+    };
     let meanwhile = async {
-        eventually("the intent is on its way", || async {
-            let insert = world.database.waiting_for_a_lock("insert into operations");
-            (insert.await == 1).then_some(())
-        })
-        .await;
-        world.server.signal("STOP");
+        loop {
+            eventually("the intent is on its way", || async {
+                intent_has_just_come(&world).await.then_some(())
+            })
+            .await;
+            world.server.signal("STOP");
+            if intent_has_just_come(&world).await {
+                break;
+            }
+            world.server.signal("CONT");
+        }
+        is_stopped.store(true, Ordering::SeqCst);
         drop(held_back);
         eventually("the intent is written", || async {
             (world.database.operations_that_are("open").await == 1).then_some(())

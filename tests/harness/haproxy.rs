@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{API_KEY, client, eventually, programs::free_address};
+use super::{API_KEY, client, eventually, programs::Reserved};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy.cfg");
 const START_MAX: Duration = Duration::from_secs(30);
@@ -20,8 +20,8 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// A balancer that runs. Dropping it stops it.
 pub(crate) struct Haproxy {
     child: Child,
-    listen: SocketAddr,
-    stats: SocketAddr,
+    listen: Reserved,
+    stats: Reserved,
     http: reqwest::Client,
 }
 
@@ -45,22 +45,12 @@ impl Haproxy {
     }
 
     async fn start_with(nodes: [SocketAddr; 2], configuration: &Path) -> Self {
-        // Another process may take a free port first: then others.
-        for _ in 0..5 {
-            if let Some(started) = Self::try_start(nodes, configuration).await {
-                return started;
-            }
-        }
-        panic!("HAProxy does not start");
-    }
-
-    async fn try_start(nodes: [SocketAddr; 2], configuration: &Path) -> Option<Self> {
-        let (listen, stats) = (free_address(), free_address());
+        let (listen, stats) = (Reserved::any(), Reserved::any());
         let mut child = command()
             .args(["-db", "-q", "-f"])
             .arg(configuration)
-            .env("LB_LISTEN", listen.to_string())
-            .env("LB_STATS_LISTEN", stats.to_string())
+            .env("LB_LISTEN", listen.address().to_string())
+            .env("LB_STATS_LISTEN", stats.address().to_string())
             .env("LB_NODE_1", nodes[0].to_string())
             .env("LB_NODE_2", nodes[1].to_string())
             .env("LB_MAXCONN", "1000")
@@ -69,23 +59,22 @@ impl Haproxy {
             .spawn()
             .unwrap_or_else(|error| panic!("HAProxy ({error}): scripts/test installs it"));
         let until = Instant::now() + START_MAX;
-        while child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(listen).is_ok() {
-                return Some(Self {
-                    child,
-                    listen,
-                    stats,
-                    http: client(),
-                });
-            }
+        while TcpStream::connect(listen.address()).is_err() {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "HAProxy does not start: {ended:?}");
             assert!(Instant::now() < until, "HAProxy does not listen");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        None
+        Self {
+            child,
+            listen,
+            stats,
+            http: client(),
+        }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("http://{}{path}", self.listen);
+        let url = format!("http://{}{path}", self.listen.address());
         self.http.request(method, url).bearer_auth(API_KEY)
     }
 
@@ -99,7 +88,7 @@ impl Haproxy {
 
     /// A page of the balancer's own side.
     pub(crate) async fn own_side(&self, path: &str) -> (u16, String) {
-        let url = format!("http://{}{path}", self.stats);
+        let url = format!("http://{}{path}", self.stats.address());
         let answer = self.http.get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }

@@ -16,6 +16,7 @@ pub(crate) use answer::Answer;
 pub(crate) use database::{Backend, Database, HeldBack, execute, shared_server};
 pub(crate) use haproxy::{Haproxy, check_configuration};
 pub(crate) use process::ServerProcess;
+pub(crate) use programs::Reserved;
 pub(crate) use providers::ProviderKnobs;
 pub(crate) use proxy::{Fate, Proxy};
 pub(crate) use world::{ADMIN_KEY, API_KEY, Knobs, World, client, eur, eventually, metric, send};

@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::programs::{free_address, watchdog};
+use super::programs::{Reserved, watchdog};
 
 const START_MAX: Duration = Duration::from_secs(30);
 const ENDING: &str = r#"
@@ -41,7 +41,7 @@ pub(crate) enum Fsync {
 /// A server, which runs unless it was killed. Dropping it stops the server and removes its folder.
 pub(crate) struct PostgresServer {
     folder: TempDir,
-    port: u16,
+    reserved: Reserved,
     /// What it is started with: `name=value`.
     settings: Vec<String>,
     server: Option<Child>,
@@ -71,7 +71,11 @@ impl PostgresServer {
         for (name, content) in files {
             this.write(name, content);
         }
-        this.start_somewhere();
+        assert!(
+            this.try_start(),
+            "PostgreSQL does not start; {}",
+            this.log()
+        );
         this
     }
 
@@ -80,14 +84,18 @@ impl PostgresServer {
         let mut this = Self::unmade(settings);
         let primary = format!(
             "host=127.0.0.1 port={} user=postgres application_name={name}",
-            self.port
+            self.port()
         );
         let mut copy = command("pg_basebackup");
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
             .args(["--dbname", &primary, "--pgdata"])
             .arg(this.data());
         succeed(&mut copy);
-        this.start_somewhere();
+        assert!(
+            this.try_start(),
+            "PostgreSQL does not start; {}",
+            this.log()
+        );
         this
     }
 
@@ -102,21 +110,10 @@ impl PostgresServer {
         Self {
             _watchdog: watchdog(folder.path(), ENDING),
             folder,
-            port: 0,
+            reserved: Reserved::any(),
             settings: settings.iter().map(ToString::to_string).collect(),
             server: None,
         }
-    }
-
-    fn start_somewhere(&mut self) {
-        // Another process may take the free port first: then another port.
-        for _ in 0..5 {
-            self.port = free_address().port();
-            if self.try_start() {
-                return;
-            }
-        }
-        panic!("PostgreSQL does not start; {}", self.log());
     }
 
     fn data(&self) -> PathBuf {
@@ -134,12 +131,16 @@ impl PostgresServer {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        self.reserved.address()
+    }
+
+    fn port(&self) -> String {
+        self.reserved.port().to_string()
     }
 
     /// The URL of a database of this server.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@{}/{database}", self.address())
     }
 
     /// Makes a standby a server of its own.
@@ -205,8 +206,8 @@ impl PostgresServer {
         let mut server = command("postgres")
             .arg("-D")
             .arg(self.data())
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", ""])
-            .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            .args(["-h", "127.0.0.1", "-p", &self.port(), "-k", ""])
+            .args(["-c", "max_connections=1000", "-c", "shared_buffers=64MB"])
             .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
             .stderr(log)
@@ -219,7 +220,7 @@ impl PostgresServer {
                 return false;
             }
             let ready = command("pg_isready")
-                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port()])
                 .status();
             if ready.unwrap().success() {
                 self.server = Some(server);

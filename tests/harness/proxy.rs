@@ -12,21 +12,17 @@ mod tests;
 mod trap;
 
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub(crate) use self::trap::{Fate, Trap};
+use super::programs::{Reserved, bind};
 
 const BACKLOG: u32 = 1_024;
 
@@ -41,12 +37,10 @@ pub(crate) enum Direction {
 
 /// A running proxy, which passes everything on until it is told otherwise.
 pub(crate) struct Proxy {
-    address: SocketAddr,
+    /// Also while connections are refused.
+    reserved: Reserved,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
-    /// Bound but never listening: it keeps the port ours while connections are refused. Linux lets a
-    /// listener bind beside it.
-    _reservation: TcpSocket,
 }
 
 /// What the connections of a proxy know of it.
@@ -81,8 +75,7 @@ impl Switches {
 impl Proxy {
     /// Stands in front of `target`, on a free port of this machine.
     pub(crate) async fn start(target: SocketAddr) -> Self {
-        let reservation = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let address = reservation.local_addr().unwrap();
+        let reserved = Reserved::any();
         let switches = Switches {
             target,
             refuses: false,
@@ -98,17 +91,16 @@ impl Proxy {
             accepted: AtomicUsize::new(0),
         });
         let this = Self {
-            address,
-            accepting: tokio::spawn(accept(address, Arc::clone(&shared))),
+            accepting: tokio::spawn(accept(reserved.address(), Arc::clone(&shared))),
+            reserved,
             shared,
-            _reservation: reservation,
         };
         this.until_listening(true).await;
         this
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.reserved.address()
     }
 
     /// Passes everything on again: what stalled flows on, connections are accepted, no trap is set.
@@ -179,13 +171,6 @@ impl Drop for Proxy {
         self.accepting.abort();
         self.cut_all();
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 async fn accept(address: SocketAddr, shared: Arc<Shared>) {

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpStream},
+    net::TcpStream,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -17,7 +17,7 @@ use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::programs::{free_address, watchdog};
+use super::programs::{Reserved, watchdog};
 
 const START_MAX: Duration = Duration::from_secs(30);
 const ENDING: &str = r#"
@@ -27,7 +27,7 @@ const ENDING: &str = r#"
 /// A running server. Dropping it stops the server and removes its folder.
 pub(crate) struct RedisServer {
     folder: TempDir,
-    port: u16,
+    reserved: Reserved,
     options: Vec<String>,
     server: Option<Child>,
     _watchdog: ChildStdin,
@@ -45,30 +45,24 @@ impl RedisServer {
             .tempdir()
             .unwrap();
         let watchdog = watchdog(folder.path(), ENDING);
+        let reserved = Reserved::any();
         let mut this = Self {
+            options: options(folder.path(), reserved.port()),
             folder,
-            port: 0,
-            options: Vec::new(),
+            reserved,
             server: None,
             _watchdog: watchdog,
         };
-        // Another process may take the free port first: then another port.
-        for _ in 0..5 {
-            this.port = free_address().port();
-            this.options = options(this.folder.path(), this.port);
-            if this.try_start() {
-                return this;
-            }
-        }
-        panic!("Redis does not start; {}", this.log());
+        this.start_again();
+        this
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.reserved.port()
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.reserved.address())
     }
 
     /// A client of the test's own.
@@ -106,7 +100,7 @@ impl RedisServer {
 
     /// Starts the server again, empty, on the same port.
     pub(crate) fn start_again(&mut self) {
-        assert!(self.try_start(), "no restart; {}", self.log());
+        assert!(self.try_start(), "Redis does not start; {}", self.log());
     }
 
     /// The process stands still: connections are taken, and nothing is answered.
@@ -130,7 +124,7 @@ impl RedisServer {
         let folder = self.folder.path();
         let log = fs::File::create(folder.join("log")).unwrap();
         let mut server = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--port", &self.port().to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")
             .arg(folder)
@@ -147,7 +141,7 @@ impl RedisServer {
             if server.try_wait().unwrap().is_some() {
                 return false;
             }
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            if TcpStream::connect(self.reserved.address()).is_ok() {
                 self.server = Some(server);
                 return true;
             }

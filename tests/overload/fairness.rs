@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::{ONE_MERCHANTS_SHARE, median, one_at_a_time, small_house};
 use crate::harness::{API_KEY, Backend, World, eur, eventually, on_both_stores, send};
 
-const LATENCY_MS: f64 = 500.0;
+/// So long that what the machine adds is the lesser part of a payment.
+const LATENCY_MS: f64 = 2_000.0;
 /// Between two requests of one of the flood's clients, as a client without manners would.
 const PAUSE: Duration = Duration::from_millis(200);
 const FLOOD_CLIENTS: usize = 3 * ONE_MERCHANTS_SHARE;

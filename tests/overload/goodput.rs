@@ -27,12 +27,13 @@ async fn five_times_what_fits_is_served_as_far_as_it_fits_and_the_rest_refused_q
 
     let goodput = rate(paid.len(), paid.iter().max().copied().unwrap_or_default());
     assert!(
-        goodput >= 0.8 * capacity,
+        goodput >= 0.6 * capacity,
         "{goodput:.1} payments/s of {capacity:.1}"
     );
     assert!(refused.len() > 2 * paid.len(), "{} refused", refused.len());
     let quick = median(refused);
-    assert!(quick < Duration::from_millis(50), "{quick:?} to be refused");
+    let half_a_call = Duration::from_secs_f64(LATENCY_MS / 2_000.0);
+    assert!(quick < half_a_call, "{quick:?} to be refused");
 }
 
 fn rate(count: usize, within: Duration) -> f64 {

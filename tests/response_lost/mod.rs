@@ -5,7 +5,7 @@ use oncepay::sandbox::{CallClass, FaultKind, FaultPlan, FaultRule};
 use serde_json::json;
 
 use crate::downstream_fails::{
-    charges_of, follow_up, forgetful_world, held, order, payment_under, quick_world,
+    charges_of, follow_up, forgetful_world, hasty_world, held, order, payment_under, quick_world,
     settled_by_itself, until_definite,
 };
 use crate::harness::{Backend, client, eventually, on_both_stores, send};
@@ -21,7 +21,7 @@ on_both_stores! {
 }
 
 async fn a_charge_whose_answer_is_lost_is_found_without_its_client(backend: Backend) {
-    let world = quick_world(backend).await;
+    let world = hasty_world(backend).await;
     world.inject(FaultRule::new(FaultKind::HangAfter)).await;
     let lost = world.pay("k", &order("k")).await.expect(202).json();
     assert_eq!(lost["status"], "processing");
@@ -47,7 +47,7 @@ async fn rule_5_a_stored_error_is_looked_up_and_not_sent_again(backend: Backend)
 async fn rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_there_and_not_earlier(
     backend: Backend,
 ) {
-    let world = forgetful_world(backend).await;
+    let world = forgetful_world(backend, 4, 2_500, 4_000).await;
     world.inject(FaultRule::new(FaultKind::ErrorStored)).await;
     let begun = tokio::time::Instant::now();
     world.pay("k", &order("k")).await.expect(202);
@@ -66,7 +66,7 @@ async fn rule_9_what_the_provider_never_made_fails_once_it_would_have_to_be_ther
 async fn rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent_again(
     backend: Backend,
 ) {
-    let world = forgetful_world(backend).await;
+    let world = forgetful_world(backend, 4, 2_000, 3_000).await;
     let hang = FaultRule::new(FaultKind::HangAfter);
     let dark = FaultRule::new(FaultKind::Unavailable).on(&[CallClass::Lookup]);
     world.inject(FaultPlan::rules([hang, dark])).await;
@@ -95,7 +95,7 @@ async fn rule_9_after_the_retention_a_charge_is_found_by_the_list_and_never_sent
 async fn rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_for_ever(
     backend: Backend,
 ) {
-    let world = forgetful_world(backend).await;
+    let world = forgetful_world(backend, 4, 2_500, 4_000).await;
     for what in ["cancel", "capture"] {
         let paid = world.pay(what, &held(what)).await.expect(201).json();
         let id = paid["id"].as_str().unwrap();
@@ -123,7 +123,8 @@ async fn rule_9_a_look_that_failed_does_not_keep_a_cancel_or_capture_in_doubt_fo
 async fn rule_9_a_charge_is_found_between_others_that_make_a_page_of_the_list_long(
     backend: Backend,
 ) {
-    let world = forgetful_world(backend).await;
+    // A page of two megabytes takes a busy machine a while.
+    let world = forgetful_world(backend, 4, 4_000, 7_000).await;
     let (http, url) = (client(), format!("http://{}", world.sandbox.address()));
     let mut form = vec![
         ("amount".to_owned(), "4200".to_owned()),

@@ -186,7 +186,7 @@ async fn a_hang_strikes_a_replay_too() {
 async fn a_caller_that_leaves_during_the_latency_is_charged_all_the_same() {
     let bed = Bed::new().await;
     bed.sandbox
-        .set_faults(FaultPlan::latency(Latency::constant(1_000.0).unwrap()))
+        .set_faults(FaultPlan::latency(Latency::constant(5_000.0).unwrap()))
         .await;
 
     let leaving = bed.spawn_charge("k");

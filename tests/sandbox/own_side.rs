@@ -164,7 +164,7 @@ async fn a_reset_forgets_everything_but_the_faults() {
 async fn what_was_under_way_at_a_reset_does_not_act_after_it() {
     let bed = Bed::new().await;
     bed.sandbox
-        .set_faults(FaultPlan::latency(Latency::constant(1_000.0).unwrap()))
+        .set_faults(FaultPlan::latency(Latency::constant(5_000.0).unwrap()))
         .await;
     let running = bed.spawn_charge("k");
     eventually(async || bed.sandbox.stats().requests["create"] == 1).await;

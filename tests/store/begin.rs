@@ -8,7 +8,7 @@ use oncepay::{
 };
 
 use crate::{
-    store::fixture::{Fixture, on_both_stores, only, open_store},
+    store::fixture::{Fixture, on_both_stores, only, open_store, until_written},
     store::samples::{LEASE, captured, key},
 };
 
@@ -59,13 +59,15 @@ async fn one_key_is_won_once_among_many_at_once(at: Fixture) {
     let tasks: Vec<_> = (0..64)
         .map(|n| {
             let (store, intent) = (Arc::clone(&others[n % 2]), at.intent("k"));
-            tokio::spawn(async move { only(store.begin(vec![intent]).await) })
+            tokio::spawn(
+                async move { only(until_written(|| store.begin(vec![intent.clone()])).await) },
+            )
         })
         .collect();
 
     let mut standings = Vec::new();
     for task in tasks {
-        standings.push(task.await.unwrap().unwrap());
+        standings.push(task.await.unwrap());
     }
 
     let winners: Vec<_> = standings.iter().filter(|one| one.applied).collect();

@@ -11,7 +11,7 @@ use oncepay::{
 };
 
 use crate::{
-    store::fixture::{Fixture, eventually, on_both_stores, only, open_store},
+    store::fixture::{Fixture, eventually, on_both_stores, only, open_store, until_written},
     store::samples::{LEASE, captured, declined, left_in_doubt, released},
 };
 
@@ -257,13 +257,11 @@ async fn rule_16_batches_in_opposite_orders_never_deadlock(at: Fixture) {
                 if who == 1 {
                     intents.reverse();
                 }
-                let begun: Vec<_> = (store.begin(intents).await.into_iter())
-                    .map(Result::unwrap)
-                    .collect();
+                let begun = until_written(|| store.begin(intents.clone())).await;
                 let settle = begun.iter().map(|one| at.change(one, captured("pi_1")));
-                for changed in store.change(settle.collect()).await {
-                    assert!(changed.unwrap().applied);
-                }
+                let settle: Vec<_> = settle.collect();
+                let changed = until_written(|| store.change(settle.clone())).await;
+                assert!(changed.iter().all(|one| one.applied));
             }
         }));
     }

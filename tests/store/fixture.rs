@@ -155,7 +155,21 @@ pub(crate) fn only<T>(results: Vec<T>) -> T {
     one
 }
 
-/// Asks again until `condition` gives something, for ten seconds at most.
+/// Runs a batch again until each of its writes is written: who waits too long for another process's
+/// lock on a SQLite file, or for a free connection, gives up unwritten.
+pub(crate) async fn until_written<T, F: Future<Output = Vec<Result<T, WriteError>>>>(
+    mut write: impl FnMut() -> F,
+) -> Vec<T> {
+    loop {
+        let results: Result<Vec<T>, _> = write().await.into_iter().collect();
+        match results {
+            Err(WriteError::NotWritten(_)) => {}
+            results => return results.unwrap(),
+        }
+    }
+}
+
+/// Asks again until `condition` gives something, for a minute at most.
 pub(crate) async fn eventually<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -165,7 +179,7 @@ pub(crate) async fn eventually<T>(mut condition: impl AsyncFnMut() -> Option<T>)
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), asking)
+    tokio::time::timeout(Duration::from_secs(60), asking)
         .await
         .expect("the condition did not come true in time")
 }

@@ -10,7 +10,7 @@ use oncepay::{
 };
 
 use crate::{
-    store::fixture::{Fixture, eventually, on_both_stores, only, open_store},
+    store::fixture::{Fixture, eventually, on_both_stores, only, open_store, until_written},
     store::samples::{
         LEASE, approved, authorized, captured, declined, key, left_in_doubt, refunded, released,
         standing,
@@ -135,18 +135,6 @@ async fn rule_14_concurrent_refunds_never_exceed_the_capture(at: Fixture) {
     }
     let more = at.follow_up(&payment, OperationKind::Refund, "more", 1);
     assert!(matches!(at.follow(more).await, Begun::Inadmissible(_)));
-}
-
-/// Runs a batch again until each of its writes is written: who waits too long for another process's
-/// lock on a SQLite file gives up unwritten.
-async fn until_written<T>(mut write: impl AsyncFnMut() -> Vec<Result<T, WriteError>>) -> Vec<T> {
-    loop {
-        let results: Result<Vec<T>, _> = write().await.into_iter().collect();
-        match results {
-            Err(WriteError::NotWritten(_)) => {}
-            results => return results.unwrap(),
-        }
-    }
 }
 
 /// Who finds no free connection was certainly not written, and may try again.
@@ -321,14 +309,14 @@ async fn rule_16_crosswise_batches_never_deadlock(at: Fixture) {
                 if who % 2 == 1 {
                     refunds.reverse();
                 }
-                let begun = until_written(async || store.begin_follow_ups(refunds.clone()).await);
+                let begun = until_written(|| store.begin_follow_ups(refunds.clone()));
                 let begun: Vec<_> = begun.await.into_iter().map(standing).collect();
                 let mut settle: Vec<_> = (begun.iter())
                     .filter(|one| one.applied)
                     .map(|one| at.change(one, refunded(&format!("re_{}", one.operation.id))))
                     .collect();
                 settle.reverse();
-                let changed = until_written(async || store.change(settle.clone()).await).await;
+                let changed = until_written(|| store.change(settle.clone())).await;
                 assert!(changed.iter().all(|one| one.applied));
             }
         });

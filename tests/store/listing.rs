@@ -52,7 +52,12 @@ async fn begun(at: &Fixture, count: u64) -> Vec<PaymentId> {
 }
 
 fn aged(at: &Fixture, seconds: u64) -> NewOperation {
-    let mut intent = at.intent(&format!("k{seconds}"));
+    later(at, at.intent(&format!("k{seconds}")), seconds)
+}
+
+/// As if it were made so many seconds later, of which its id tells, too: ids of the same millisecond are
+/// in no order.
+fn later(at: &Fixture, mut intent: NewOperation, seconds: u64) -> NewOperation {
     let made = intent.payment.created_at.plus(Duration::from_secs(seconds));
     let millis = u64::try_from(made.as_micros() / 1_000).unwrap();
     let bytes = at.environment.random_bytes();
@@ -117,11 +122,11 @@ async fn every_filter_filters(at: Fixture) {
     };
     let first = at.begin(at.intent("first")).await.unwrap();
     let second = at
-        .begin(at.intent_of("second", dollars.clone()))
+        .begin(later(&at, at.intent_of("second", dollars.clone()), 1))
         .await
         .unwrap();
     let live = at
-        .begin(at.intent_in(Mode::Live, "live", dollars))
+        .begin(later(&at, at.intent_in(Mode::Live, "live", dollars), 1))
         .await
         .unwrap();
     let settle = at.change(&first, captured("pi_1"));

@@ -179,17 +179,30 @@ async fn a_session_that_falls_silent_does_not_stall_its_writer_for_ever() {
     let hold = "begin; lock table operations in access exclusive mode";
     other.batch_execute(hold).await.unwrap();
     let intent = at.intent("k");
-    let write = tokio::spawn({
-        let (at, intent) = (Arc::clone(&at), intent.clone());
-        async move { at.begin(intent).await }
-    });
     let waiting = "select pid from pg_stat_activity
         where application_name = 'oncepay' and wait_event_type = 'Lock'";
-    let mut sessions: Vec<Session> = Vec::new();
-    while sessions.is_empty() {
-        sessions = diesel::sql_query(waiting).load(&mut other).await.unwrap();
-    }
-    signal("-STOP", &sessions);
+    let mut that_wait = async || -> Vec<Session> {
+        let sessions = diesel::sql_query(waiting).load(&mut other).await;
+        sessions.unwrap()
+    };
+    // A session that waits for its lock for too long gives up: then another takes its turn.
+    let (write, sessions) = loop {
+        let write = tokio::spawn({
+            let (at, intent) = (Arc::clone(&at), intent.clone());
+            async move { at.begin(intent).await }
+        });
+        let mut sessions = Vec::new();
+        while sessions.is_empty() && !write.is_finished() {
+            sessions = that_wait().await;
+        }
+        signal("-STOP", &sessions);
+        let has_it = !sessions.is_empty() && that_wait().await.len() == sessions.len();
+        if has_it && !write.is_finished() {
+            break (write, sessions);
+        }
+        signal("-CONT", &sessions);
+        drop(write.await);
+    };
     other.batch_execute("rollback").await.unwrap();
 
     let unknown = write.await.unwrap();

@@ -220,16 +220,28 @@ impl fmt::Display for Way {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     /// A server that sends back what it gets, and a connection to it through a gate.
     async fn echo() -> (Gate, TcpStream) {
+        let (gate, stream, _) = echo_that_tells().await;
+        (gate, stream)
+    }
+
+    /// As [`echo`], with what tells how many bytes the server has read before it sends them back.
+    async fn echo_that_tells() -> (Gate, TcpStream, mpsc::UnboundedReceiver<usize>) {
+        let (tell, told) = mpsc::unbounded_channel();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = server.local_addr().unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = server.accept().await.unwrap();
-            let (mut read, mut write) = stream.split();
-            drop(tokio::io::copy(&mut read, &mut write).await);
+            let mut bytes = [0; 64];
+            while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+                let _ = tell.send(length); // Not every test asks.
+                stream.write_all(&bytes[..length]).await.unwrap();
+            }
         });
         let url = SecretString::from(format!("postgres://me:secret@{at}/name?x=y"));
         let (gate, led) = Gate::before(&url).await.unwrap().unwrap();
@@ -238,7 +250,7 @@ mod tests {
         assert_eq!((led.username(), led.password()), ("me", Some("secret")));
         assert_eq!((led.path(), led.query()), ("/name", Some("x=y")));
         let stream = TcpStream::connect(("127.0.0.1", led.port().unwrap())).await;
-        (gate, stream.unwrap())
+        (gate, stream.unwrap(), told)
     }
 
     async fn say(stream: &mut TcpStream, text: &[u8]) {
@@ -292,9 +304,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_gate_stalls_one_direction_alone() {
-        let (gate, mut stream) = echo().await;
+        let (gate, mut stream, mut told) = echo_that_tells().await;
         gate.set(Way::StalledBack);
         say(&mut stream, b"ab").await;
+        let mut arrived = 0;
+        while arrived < 2 {
+            arrived += told.recv().await.unwrap();
+        }
         let mut first = [0];
         let came = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut first));
         assert!(came.await.is_err(), "nothing comes back");

@@ -169,6 +169,7 @@ impl RedisLookups {
             seal.clone(),
             keys.clone(),
             settings.ttl,
+            settings.get_timeout,
             Arc::clone(&watch),
         );
         let waiters = Arc::<Waiters>::default();

@@ -27,8 +27,10 @@ use crate::lookups::{
 const WAITING_MAX: usize = 1_024;
 /// Answers that are written at once.
 const AT_ONCE_MAX: usize = 64;
-/// How long that may take. Nobody waits for it but the answers behind.
-const WRITE_MAX: Duration = Duration::from_millis(250);
+/// How many times as long as a look-up that may take, and what it may take in any case. Nobody waits for
+/// it but the answers behind.
+const GET_TIMEOUTS: u32 = 10;
+const WRITE_MAX_LEAST: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 struct Sealed {
@@ -50,6 +52,7 @@ pub(super) fn new(
     seal: watch::Receiver<Arc<Seal>>,
     keys: Keys,
     ttl: Duration,
+    get_timeout: Duration,
     watch: Arc<dyn LookupWatch>,
 ) -> (Writer, impl Future<Output = ()> + Send + 'static) {
     let (queue, waiting) = mpsc::channel(WAITING_MAX);
@@ -59,6 +62,7 @@ pub(super) fn new(
         seal,
         keys,
         ttl,
+        write_max: WRITE_MAX_LEAST.max(GET_TIMEOUTS * get_timeout),
         watch: Arc::clone(&watch),
     };
     (Writer { queue, watch }, writing.write_all(waiting))
@@ -83,6 +87,7 @@ struct Writing {
     seal: watch::Receiver<Arc<Seal>>,
     keys: Keys,
     ttl: Duration,
+    write_max: Duration,
     watch: Arc<dyn LookupWatch>,
 }
 
@@ -100,7 +105,7 @@ impl Writing {
         let Some(permit) = self.gate.permit(Instant::now()) else {
             return tell(Put::Skipped);
         };
-        match timeout(WRITE_MAX, self.put_and_tell(batch)).await {
+        match timeout(self.write_max, self.put_and_tell(batch)).await {
             // How fast Redis is, the look-ups find out: a batch takes longer. The permit is given back.
             Ok(Ok(written)) => {
                 drop(permit);
@@ -112,7 +117,7 @@ impl Writing {
                 tell(Put::Error);
             }
             Err(_elapsed) => {
-                permit.record(false, WRITE_MAX);
+                permit.record(false, self.write_max);
                 tell(Put::Error);
             }
         }

@@ -1,6 +1,6 @@
 //! The proxy does what it says.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
