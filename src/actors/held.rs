@@ -402,7 +402,7 @@ pub(super) fn sent_between(
 }
 
 /// Since when a reading of the list that shows nothing of the operation is evidence of a look that begins
-/// now. By the clock that nobody sets, so that no reading is taken for a later one.
+/// now: as long ago as the store's clock says now.
 pub(super) fn counts_since(
     standing: &Standing,
     terms: ProviderTerms,

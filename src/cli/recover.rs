@@ -24,7 +24,8 @@ pub(super) struct RecoverArgs {
     /// future; an hour earlier costs nothing but questions
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Timestamp,
-    /// Say what would be done, and change nothing
+    /// Say what would be done, and change nothing; that a key has come again since, or a second charge of
+    /// what is unsettled, only the recovery itself sees
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

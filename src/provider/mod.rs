@@ -192,8 +192,10 @@ pub struct Search {
 pub struct Place {
     /// The latest second that was not read to its end, if anything was read.
     pub down_to: Option<i64>,
-    /// The provider's id of the last object that was read.
+    /// The provider's id of the last object that was read, and the latest second that was asked for with
+    /// the objects before it.
     pub after: Option<String>,
+    pub asked_to: Option<i64>,
     /// What was read of that second so far: since when, and the digests of its objects.
     pub second_read: Option<(Instant, Vec<u64>)>,
     /// Whether objects came in another order: then nobody else can rely on what was read in part.

@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** what was made since the time that was asked for is read whole, or nothing is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     books::Listed,
@@ -12,14 +12,14 @@ use super::{
     recovered::RecoverError,
 };
 use crate::{
-    payment::{Operation, OperationKind, OperationState, Timestamp},
+    payment::{Operation, OperationId, OperationKind, OperationState, Timestamp},
     provider::{Record, RefundRecord, Span},
     store::ReadError,
 };
 
 /// When the creations were made that may have been sent before the time that is recovered, by provider:
 /// only the one that has an operation in the backup can have carried it out before.
-type OldDoubts = BTreeMap<String, Vec<Timestamp>>;
+type OldDoubts = BTreeMap<String, Vec<(OperationId, Timestamp)>>;
 
 impl Work<'_> {
     pub(super) fn span(&self) -> Span {
@@ -45,7 +45,10 @@ impl Work<'_> {
         };
         for (name, reader) in &self.readers {
             let old = old.get(name).map_or(&[][..], Vec::as_slice);
-            let first = old.iter().map(|made_at| made_at.minus(CLOCK_SKEW)).min();
+            let first = old
+                .iter()
+                .map(|(_, made_at)| made_at.minus(CLOCK_SKEW))
+                .min();
             let longest = Span {
                 from: first.unwrap_or(span.from).min(span.from),
                 ..span
@@ -56,11 +59,13 @@ impl Work<'_> {
                 records: all,
                 whole_from,
             } = reader.back_to(longest, span.from, ours).await?;
+            let found: HashSet<_> = all.iter().filter_map(|it| it.operation_id).collect();
+            let missed = old.iter().filter(|(id, made_at)| {
+                let is_cut = |from| made_at.minus(CLOCK_SKEW) < from;
+                whole_from.is_some_and(is_cut) && !found.contains(id)
+            });
+            not_looked_for.extend(missed.map(|(_, made_at)| *made_at));
             records.extend(all.into_iter().rev().map(|it| (name.clone(), it)));
-            let is_missed = |made_at: &&Timestamp| {
-                whole_from.is_some_and(|whole_from| made_at.minus(CLOCK_SKEW) < whole_from)
-            };
-            not_looked_for.extend(old.iter().filter(is_missed).copied());
             let ours =
                 |it: RefundRecord| (is_ours(it.installation) && it.made_by.is_some()).then_some(it);
             let all = reader.refunds(span, ours).await?;
@@ -84,7 +89,9 @@ impl Work<'_> {
             for operation in operations.filter(|it| may_have_been_sent(it)) {
                 if operation.created_at.minus(CLOCK_SKEW) < from {
                     let of_provider = old.entry(operation.route.provider.clone());
-                    of_provider.or_default().push(operation.created_at);
+                    of_provider
+                        .or_default()
+                        .push((operation.id, operation.created_at));
                 }
             }
         }

@@ -180,7 +180,7 @@ impl<'a> Work<'a> {
             return Ok(());
         };
         if let Some(standing) = self.store.operation_by_id(id).await? {
-            return self.known(standing, books, record).await;
+            return self.known(standing, (provider, books), record).await;
         }
         // What does not say that it is ours may be another installation's.
         let origin = record
@@ -229,7 +229,7 @@ impl<'a> Work<'a> {
     async fn known(
         &mut self,
         standing: Standing,
-        books: &dyn Books,
+        (provider, books): (&str, &dyn Books),
         record: &Record,
     ) -> Result<(), RecoverError> {
         let Standing {
@@ -251,8 +251,7 @@ impl<'a> Work<'a> {
         let is_sure = is_settled || !self.recovery.dry_run;
         if record.keeps_money() && !is_stray && is_sure {
             (self.report)(format!(
-                "{} has {}, made for {}, which is {} here with {}",
-                operation.route.provider,
+                "{provider} has {}, made for {}, which is {} here with {}",
                 shown(record),
                 payment.id,
                 payment.status,

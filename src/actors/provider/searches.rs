@@ -36,6 +36,7 @@ pub(super) struct Progress {
     pub(super) answered: u32,
     /// As in the [`Inquiry`] that it was begun for.
     absent_at: Option<Timestamp>,
+    reach: Reach,
 }
 
 impl Progress {
@@ -44,6 +45,7 @@ impl Progress {
             search: Search::new(inquiry.sent, inquiry.counts_since),
             answered: 0,
             absent_at: inquiry.absent_at,
+            reach: inquiry.reach,
         }
     }
 
@@ -56,7 +58,8 @@ impl Progress {
         let (ours, asked) = (self.search.sent, inquiry.sent);
         let is_of_that_time = match inquiry.reach {
             Reach::Near => false,
-            Reach::Whole => ours == asked,
+            // What was read too early to tell does not tell later.
+            Reach::Whole => ours == asked && self.reach == Reach::Whole,
             Reach::WholeSoFar => ours.first == asked.first,
         };
         is_of_that_time && self.absent_at == inquiry.absent_at

@@ -34,8 +34,9 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 type Part = (i64, i64);
 
 impl StripeProvider {
-    /// Reads one page, and how the finds on it stand. Money that moved ends the search, whatever else there is; all else may be
-    /// outdone by it, so that a refusal and an absence need every page, or that others read it.
+    /// Reads one page, and how the finds on it stand. Money that moved ends the search, whatever else
+    /// there is; all else may be outdone by it, so that a refusal and an absence need every page, or that
+    /// others read it.
     pub(super) async fn find_create(
         &self,
         call: &Call,
@@ -53,6 +54,8 @@ impl StripeProvider {
                 }
                 _ => first,
             };
+            // As for the page before: what comes late is seen to be in another order.
+            let asked_to = search.place.asked_to.unwrap_or(last);
             let began = Instant::now();
             let exchanges = Exchanges::begin(self, &call.api_version, call.request_id);
             let (intents, next) = list::page::<PaymentIntent>(
@@ -60,16 +63,20 @@ impl StripeProvider {
                 "payment_intents",
                 &[
                     ("created[gte]", &first.to_string()),
-                    ("created[lte]", &last.to_string()),
+                    ("created[lte]", &asked_to.to_string()),
                 ],
                 search.place.after.as_deref(),
             )
             .await?;
-            search.place = match wanted {
+            let place = match wanted {
                 Some(_) if !search.place.is_unordered => {
                     self.shared((first, last), &intents, next, began, &search.place)
                 }
                 _ => plainly(first, next, &search.place),
+            };
+            search.place = Place {
+                asked_to: place.after.is_some().then_some(asked_to),
+                ..place
             };
             for intent in intents.iter().filter(|it| it.is_of_operation(call)) {
                 let outcome = judge_found(&exchanges, call, intent).await;
@@ -101,9 +108,9 @@ impl StripeProvider {
             newest_first && created.iter().all(|it| (first..=last).contains(it))
         });
         if !is_ordered {
-            // Read once more from there, for this search alone.
+            // Nobody can rely on it: the part is read once more from its beginning, for this search alone.
+            self.readings.forget();
             return Place {
-                down_to: Some(last),
                 is_unordered: true,
                 ..Place::default()
             };
@@ -127,7 +134,7 @@ impl StripeProvider {
             down_to: Some(end),
             second_read: next.is_some().then_some((since, digests)),
             after: next,
-            is_unordered: false,
+            ..Place::default()
         }
     }
 

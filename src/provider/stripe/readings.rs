@@ -18,9 +18,11 @@ use tokio::time::Instant;
 use super::intent::PaymentIntent;
 use crate::provider::Call;
 
-/// Digests that are kept at once, of eight bytes each: those of 28 hours of twenty payments a second. With
-/// one more, what was read longest ago is dropped, and read again if it is asked for.
-const DIGESTS_MAX: usize = 4_000_000;
+/// Words of eight bytes that are kept at once: those of 28 hours of nearly twenty payments a second. With
+/// more, what was read longest ago is dropped, and read again if it is asked for.
+const WORDS_MAX: usize = 4_000_000;
+/// What a reading takes beside its digests, in words.
+const WORDS_EACH: usize = 12;
 /// Who still looks after so long comes for the second time, for which what is older is no evidence.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 
@@ -40,6 +42,10 @@ struct Reading {
 }
 
 impl Reading {
+    fn words(&self) -> usize {
+        WORDS_EACH + self.digests.len()
+    }
+
     fn is_without(&self, wanted: &Wanted) -> bool {
         self.began >= wanted.since && !wanted.digests.iter().any(|it| self.digests.contains(it))
     }
@@ -49,7 +55,7 @@ impl Reading {
 struct Kept {
     /// By their first second; no second is in two.
     readings: BTreeMap<i64, Reading>,
-    digests: usize,
+    words: usize,
 }
 
 /// The readings of one account.
@@ -94,6 +100,10 @@ impl Readings {
         self.lock().put(first, reading);
     }
 
+    pub(super) fn forget(&self) {
+        *self.lock() = Kept::default();
+    }
+
     /// The latest second of `first..=last` that is not known to be without it.
     pub(super) fn next_unknown(&self, first: i64, last: i64, wanted: &Wanted) -> Option<i64> {
         let kept = self.lock();
@@ -134,7 +144,7 @@ impl Kept {
 
     fn put(&mut self, first: i64, reading: Reading) {
         let (last, now) = (reading.last_second, reading.began);
-        self.drop_old(now, reading.digests.len());
+        self.drop_old(now, reading.words());
         let overlapped: Vec<i64> = (self.of(first).map(|(from, _)| from).into_iter())
             .chain(self.readings.range(first..=last).map(|(&from, _)| from))
             .collect();
@@ -157,7 +167,7 @@ impl Kept {
         self.insert(first, reading);
     }
 
-    /// Makes room for `more` digests.
+    /// Makes room for `more` words.
     fn drop_old(&mut self, now: Instant, more: usize) {
         let is_old = |began: Instant| now.saturating_duration_since(began) >= KEPT_FOR;
         let ends = |(&from, reading): (&i64, &Reading)| is_old(reading.began).then_some(from);
@@ -165,7 +175,7 @@ impl Kept {
         for from in old {
             self.remove(from);
         }
-        while self.digests + more > DIGESTS_MAX {
+        while self.words + more > WORDS_MAX {
             let oldest = self
                 .readings
                 .iter()
@@ -178,13 +188,13 @@ impl Kept {
     }
 
     fn insert(&mut self, first: i64, reading: Reading) {
-        self.digests += reading.digests.len();
+        self.words += reading.words();
         self.readings.insert(first, reading);
     }
 
     fn remove(&mut self, first: i64) -> Option<Reading> {
         let removed = self.readings.remove(&first)?;
-        self.digests -= removed.digests.len();
+        self.words -= removed.words();
         Some(removed)
     }
 }

@@ -33,12 +33,14 @@ const SESSION: &str = "-c statement_timeout=0";
 const MIGRATION_LOCK: i64 = 0x6f_6e63_6570_6179;
 /// How often the lock is asked for while another program has it.
 const LOCK_ASKED_EVERY: Duration = Duration::from_millis(100);
-/// How long a migration waits for a table that others use. Less than a payment waits for it: 3 s.
-const TABLE_WAIT: Duration = Duration::from_secs(1);
+/// How long a migration waits for a table that others use. Less than a payment waits for it, 3 s; and
+/// longer than `deadlock_timeout`, 1 s unless it was changed, after which PostgreSQL ends a vacuum of its
+/// own that is in the way.
+const TABLE_WAIT: Duration = Duration::from_secs(2);
 /// How long it lets pass those who waited behind it.
-const TABLE_PAUSE: Duration = Duration::from_secs(1);
-/// How long it tries.
-const TABLE_PATIENCE: Duration = Duration::from_secs(60);
+const TABLE_PAUSE: Duration = Duration::from_secs(2);
+/// How long it tries, and how long an index waits for the transactions that are open.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection of its own for migrations, holding their lock until it is dropped. Other programs'
 /// migrations are waited for `patience`. Blocks.
@@ -91,20 +93,9 @@ fn change_tables(
     connection: &mut Blocking,
     migration: &dyn Migration<Pg>,
 ) -> migration::Result<()> {
-    set_wait(connection, TABLE_WAIT)?;
-    let since = Instant::now();
-    loop {
-        let began = Instant::now();
-        match connection.run_migration(migration) {
-            // That it waited in vain can be seen by the time alone: diesel keeps only the words of such
-            // an error, which are in the server's language. Nothing of it stays.
-            Err(error) if began.elapsed() >= TABLE_WAIT && since.elapsed() < TABLE_PATIENCE => {
-                tracing::warn!(%error, "a migration is tried again: the tables may be in use");
-                Handle::current().block_on(sleep(TABLE_PAUSE));
-            }
-            done => return done.map(drop),
-        }
-    }
+    again_and_again(connection, |connection| {
+        connection.run_migration(migration).map(drop)
+    })
 }
 
 fn build_index(connection: &mut Blocking, migration: &dyn Migration<Pg>) -> migration::Result<()> {
@@ -112,11 +103,14 @@ fn build_index(connection: &mut Blocking, migration: &dyn Migration<Pg>) -> migr
     let Some((_, index)) = name.split_once('_') else {
         return Err(format!("`{name}` names no index").into());
     };
-    // What an interrupted build left is in the way, and no index. To drop it waits as a change does.
-    set_wait(connection, TABLE_WAIT)?;
-    connection.batch_execute(&format!("drop index concurrently if exists {index}"))?;
-    // A build waits for the transactions that were there before it, and nobody for the build.
-    set_wait(connection, Duration::ZERO)?;
+    // What an interrupted build left is in the way, and no index.
+    let drop_it = format!("drop index concurrently if exists {index}");
+    again_and_again(connection, |connection| {
+        Ok(connection.batch_execute(&drop_it)?)
+    })?;
+    // It waits for the transactions that were there before it, and nobody for it: but no other program
+    // starts meanwhile, so it does not wait for ever.
+    set_wait(connection, PATIENCE)?;
     tracing::info!(
         index,
         "an index is built; it waits for transactions that are open"
@@ -124,7 +118,28 @@ fn build_index(connection: &mut Blocking, migration: &dyn Migration<Pg>) -> migr
     connection.run_migration(migration).map(drop)
 }
 
-/// Sets how long a statement waits for a lock, for ever with zero.
+/// Does what waits for tables that are in use, until it has had its turn.
+fn again_and_again(
+    connection: &mut Blocking,
+    change: impl Fn(&mut Blocking) -> migration::Result<()>,
+) -> migration::Result<()> {
+    set_wait(connection, TABLE_WAIT)?;
+    let since = Instant::now();
+    loop {
+        let began = Instant::now();
+        match change(connection) {
+            // That it waited in vain can be seen by the time alone: diesel keeps only the words of such
+            // an error, which are in the server's language. Nothing of it stays.
+            Err(error) if began.elapsed() >= TABLE_WAIT && since.elapsed() < PATIENCE => {
+                tracing::warn!(%error, "a migration is tried again: the tables may be in use");
+                Handle::current().block_on(sleep(TABLE_PAUSE));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Sets how long a statement waits for a lock.
 fn set_wait(connection: &mut Blocking, wait: Duration) -> migration::Result<()> {
     let set = format!("set lock_timeout = {}", wait.as_millis());
     Ok(connection.batch_execute(&set)?)

@@ -6,6 +6,7 @@ use diesel::{
     Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, result::Error,
     sql_types::BigInt,
 };
+use tokio::time::Instant;
 
 use super::super::StoreStartError;
 use crate::payment::Timestamp;
@@ -14,9 +15,9 @@ use crate::payment::Timestamp;
 /// waits for 5 s.
 const SESSION: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
     pragma synchronous = full; pragma foreign_keys = on;";
-/// While another process turns the file to this journal mode, or a new file is written, SQLite refuses
-/// at once and does not wait: then the same is asked again, so often and after such a pause.
-const LOCKED_TRIES_MAX: u32 = 500;
+/// SQLite does not wait where it may be waited for itself, as when it turns a file that another process
+/// writes to its journal mode. Then the same is asked again after a pause, for as long as it would wait.
+const LOCKED_MAX: Duration = Duration::from_secs(5);
 const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 const READ_ONLY: &str = "pragma query_only = on;";
 /// Leaves the file in the journal mode that it has; reading its schema shows whether it is a database.
@@ -43,12 +44,11 @@ fn open_with(path: &Path, session: &str) -> Result<SqliteConnection, StoreStartE
         .ok_or_else(|| failed("its name is not UTF-8".into()))?;
     let mut connection =
         SqliteConnection::establish(file).map_err(|error| failed(error.to_string()))?;
-    let mut tries = 1;
+    let since = Instant::now();
     while let Err(error) = connection.batch_execute(session) {
-        if tries >= LOCKED_TRIES_MAX || !is_locked(&error) {
+        if since.elapsed() >= LOCKED_MAX || !is_locked(&error) {
             return Err(failed(error.to_string()));
         }
-        tries += 1;
         thread::sleep(LOCKED_PAUSE);
     }
     Ok(connection)

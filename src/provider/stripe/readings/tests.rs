@@ -1,5 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
+use tokio::time::Instant;
+
 use super::*;
 
 const SECONDS: i64 = 40;
@@ -56,7 +58,7 @@ proptest! {
 #[test]
 fn what_was_read_longest_ago_makes_room() {
     let (readings, start) = (Readings::default(), Instant::now());
-    let third = vec![1; DIGESTS_MAX / 3];
+    let third = vec![1; WORDS_MAX / 3 - WORDS_EACH];
     for (second, began) in [(1, 1), (2, 0), (3, 2)] {
         let began = start + Duration::from_secs(began);
         readings.keep(second, second, &third, began);
@@ -75,5 +77,8 @@ fn what_was_read_longest_ago_makes_room() {
         [1, 2, 3, 4, 5].map(is_known),
         [false, false, true, true, true]
     );
-    assert_eq!(readings.lock().digests, DIGESTS_MAX / 3 + 2);
+    assert_eq!(
+        readings.lock().words,
+        WORDS_MAX / 3 + WORDS_EACH + 2 + WORDS_EACH
+    );
 }
