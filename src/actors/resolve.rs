@@ -189,6 +189,13 @@ impl Resolving<'_> {
             Outcome::Approved(approval) => self.commit(Verdict::Approved(approval), None).await,
             Outcome::Declined(decline) => {
                 let said = format!("{reference} was refused ({})", decline.code);
+                // Another object of the operation may not have been.
+                if self.held.operation.own_object() != Some(reference) {
+                    return Err(match self.leave(said.clone()).await {
+                        ResolveRefusal::Unanswered(_) => ResolveRefusal::Contradicted(said),
+                        refusal => refusal,
+                    });
+                }
                 self.settle(Verdict::Declined(decline)).await?;
                 Err(ResolveRefusal::Contradicted(said))
             }

@@ -96,6 +96,7 @@ impl Work<'_> {
         let (Some(made_by), Some(payment_id)) = (&refund.made_by, refund.payment_id) else {
             return Ok(());
         };
+        let payment_id = *self.came_again.get(&payment_id).unwrap_or(&payment_id);
         let known = self.store.operation_by_id(made_by.operation_id).await?;
         if known.is_some_and(|standing| standing.operation.state == OperationState::Settled) {
             return Ok(());

@@ -21,9 +21,9 @@ use crate::{
     environment::Environment,
     payment::{
         Change, FoundAt, Merchant, Operation, OperationChange, OperationId, OperationKind,
-        OperationState, Standing, Timestamp, Verdict,
+        OperationState, PaymentId, Standing, Timestamp, Verdict,
     },
-    provider::{Books, Call, MadeBy, Outcome, Record},
+    provider::{Books, Call, MadeBy, Outcome, Record, RecordState},
     store::{Installation, ReadError, Store, WriteError},
 };
 
@@ -56,6 +56,7 @@ pub async fn recover(
         readers: readers.collect(),
         recovery,
         done: Recovered::default(),
+        came_again: BTreeMap::new(),
         report: &mut report,
     };
     // All of the reading first: a provider that does not answer leaves everything as it was.
@@ -91,6 +92,8 @@ pub(super) struct Work<'a> {
     pub(super) readers: BTreeMap<String, Reader<'a>>,
     pub(super) recovery: Recovery,
     pub(super) done: Recovered,
+    /// Payments whose rows were lost, and the rows that stand for them since their clients came again.
+    pub(super) came_again: BTreeMap<PaymentId, PaymentId>,
     pub(super) report: &'a mut dyn FnMut(String),
 }
 
@@ -203,9 +206,10 @@ impl<'a> Work<'a> {
             self.ensure_merchant(origin.merchant_id).await?;
             let begun = self.store.begin(vec![creation.new]).await.pop();
             let standing = begun.unwrap_or_else(no_result)?;
-            let is_there = standing.operation.route.provider == provider;
-            if !standing.applied && is_there && is_of(&standing.operation, record, &origin.made_by)
-            {
+            if !standing.applied && is_of(&standing, (provider, record), &origin.made_by) {
+                if is_too_old(&standing.operation, books, record) {
+                    return Ok(());
+                }
                 return self
                     .adopt(standing, books, &record.reference, Some(record))
                     .await;
@@ -273,8 +277,17 @@ impl<'a> Work<'a> {
         if standing.operation.state == OperationState::Settled {
             return Ok(());
         }
+        let Standing {
+            operation, payment, ..
+        } = &standing;
+        if let Some(lost) = record.and_then(|record| record.payment_id) {
+            self.came_again.insert(lost, payment.id);
+        }
         let restore = self.restore(Some(FoundAt {
-            route: standing.operation.route.clone(),
+            route: match operation.route.provider == books.profile().name {
+                true => operation.route.clone(),
+                false => import::route_of(books, payment, operation),
+            },
             reference: reference.to_owned(),
         }));
         let standing = self.change(&standing.operation, restore).await?;
@@ -352,10 +365,23 @@ impl<'a> Work<'a> {
 }
 
 /// Whether the operation that has the key is another row for the same request, and has no other object.
-fn is_of(operation: &Operation, record: &Record, made_by: &MadeBy) -> bool {
-    let has_it = operation.provider_reference.as_ref() == Some(&record.reference);
+fn is_of(standing: &Standing, (provider, record): (&str, &Record), made_by: &MadeBy) -> bool {
+    let operation = &standing.operation;
     operation.fingerprint == made_by.fingerprint
-        && (has_it || may_have(operation, &record.reference))
+        && match &operation.provider_reference {
+            Some(its) => *its == record.reference && operation.route.provider == provider,
+            // It may have been asked of another provider since.
+            None => operation.state != OperationState::Settled,
+        }
+}
+
+/// Whether the record is a refusal from before the provider forgot the key: what its client asked for
+/// when it came again was carried out anew, if it was.
+fn is_too_old(operation: &Operation, books: &dyn Books, record: &Record) -> bool {
+    let forgotten = record.created_at.plus(books.profile().key_retention);
+    operation.state != OperationState::Settled
+        && matches!(record.state, RecordState::Refused | RecordState::Voided)
+        && forgotten < operation.created_at
 }
 
 /// Whether the operation waits for what became of it, and has no object, or that one.

@@ -110,13 +110,13 @@ pub async fn migrate(url: &StoreUrl) -> Result<Vec<String>, StoreStartError> {
 /// Looks at the database and leaves it as it is: where there is none, none is made.
 ///
 /// # Errors
-/// When the database cannot be reached, when another program migrates for over five seconds, and when
-/// newer programs have shut this one out.
+/// When the database cannot be reached, when another program runs the migrations that are missing for over
+/// five seconds, and when newer programs have shut this one out.
 pub async fn inspect(url: &StoreUrl) -> Result<Inspection, StoreStartError> {
     with_harness(url, false, PATIENCE_TO_LOOK).await
 }
 
-/// As [`inspect`], before the database is used: another program has a minute to migrate.
+/// As [`inspect`], before the database is used: another program has a minute to run what is missing.
 pub(super) async fn inspect_to_use(url: &StoreUrl) -> Result<Inspection, StoreStartError> {
     with_harness(url, false, PATIENCE).await
 }
@@ -130,10 +130,17 @@ async fn with_harness(
     // Diesel's harness blocks, and its asynchronous form may not run on every runtime.
     let work = tokio::task::spawn_blocking(move || match url {
         StoreUrl::Postgres(url) => {
-            let mut connection = postgres::connect_to_migrate(&url, patience)?;
-            let run = run.then_some(postgres::run_migration as Run<_, Pg>);
-            let found = harnessed::<Pg, _>(&mut connection, POSTGRES, HAS_APPLIED_POSTGRES, run);
-            let mut found = found?;
+            let mut connection = postgres::connect_to_migrate(&url)?;
+            let look = |connection: &mut _, run| {
+                harnessed::<Pg, _>(connection, POSTGRES, HAS_APPLIED_POSTGRES, run)
+            };
+            let mut found = look(&mut connection, None)?;
+            // Who has everything waits for nobody: a migration may take long.
+            if !found.pending.is_empty() {
+                postgres::lock_to_migrate(&mut connection, patience)?;
+                let run = run.then_some(postgres::run_migration as Run<_, Pg>);
+                found = look(&mut connection, run)?;
+            }
             found.unsafe_settings = postgres::unsafe_settings(&mut connection)?;
             Ok(found)
         }

@@ -67,7 +67,7 @@ async fn intent_has_just_come(world: &World) -> bool {
     let sql = "select count(*)::text as text from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'
             and query like '%insert into operations%'
-            and query_start > clock_timestamp() - interval '1 second'";
+            and query_start > clock_timestamp() - interval '300 milliseconds'";
     world.database.text(sql).await == "1"
 }
 

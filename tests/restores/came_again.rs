@@ -1,17 +1,24 @@
 //! Clients that came again before the recovery, to a server that was started too early.
 
+use std::time::Duration;
+
 use oncepay::sandbox::{CallClass, ChargeFilter, FaultKind, FaultPlan, FaultRule};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{backed_up, expect_counted, forget_keys, id, recovered, stopped, world};
 use crate::{
-    downstream_fails::{charges_of, follow_up, held, order, payment_under, until_definite},
-    harness::{Backend, World, eventually, on_both_stores},
+    downstream_fails::{
+        charges_of, follow_up, held, order, payment_under, quick_recovery, until_definite,
+    },
+    harness::{Backend, ProviderKnobs, World, eventually, on_both_stores},
     reconcile::{beside_us, expect_equal},
 };
 
 on_both_stores! {
     rule_19_what_a_key_made_before_is_that_of_the_row_that_came_again
+    rule_19_what_a_key_made_before_is_found_at_another_provider
+    rule_19_an_old_refusal_is_not_the_end_of_what_may_still_arrive
     rule_19_a_second_charge_under_a_key_is_told_and_takes_nobody_s_place
     rule_19_a_second_charge_of_a_settled_payment_is_told
     rule_19_captures_cancels_and_refunds_are_those_of_the_rows_that_came_again
@@ -57,15 +64,22 @@ async fn rule_19_what_a_key_made_before_is_that_of_the_row_that_came_again(backe
     backed_up(&mut world).await;
     let (auto, manual) = (order("auto"), held("manual"));
     let lost = world.pay("auto", &auto).await.expect(201).json();
+    let lost_id = lost["id"].as_str().unwrap();
+    follow_up(&world, lost_id, "refunds", "back")
+        .await
+        .expect(201);
     world.pay("manual", &manual).await.expect(201);
     started_too_early(&mut world, FaultKind::HangBefore).await;
-    world.pay("auto", &auto).await.expect(202);
-    world.pay("manual", &manual).await.expect(202);
+    // At once: the provider's breaker opens soon.
+    let (one, other) = tokio::join!(world.pay("auto", &auto), world.pay("manual", &manual));
+    one.expect(202);
+    other.expect(202);
     stopped_in_doubt(&mut world).await;
 
     let said = recovered(&world, &[]);
     expect_counted(&said, "unsettled operations put in doubt", 2);
     expect_counted(&said, "payments imported", 0);
+    expect_counted(&said, "refunds imported", 1);
     assert_eq!(status_under(&world, "auto").await, "succeeded");
     assert_eq!(status_under(&world, "manual").await, "authorized");
     world.restart_server().await;
@@ -75,7 +89,69 @@ async fn rule_19_what_a_key_made_before_is_that_of_the_row_that_came_again(backe
     assert_ne!(again["id"], lost["id"]);
     assert_eq!(again["provider_reference"], lost["provider_reference"]);
     assert_eq!(world.charges(), 2);
+    let refunded = payment_under(&world, "auto").await["amount_refunded"].clone();
+    assert_eq!(
+        refunded,
+        json!(4_200),
+        "what was given back before is known"
+    );
     expect_equal(&world);
+}
+
+/// The one that took it refused when its client came again, and the next one did not answer.
+async fn rule_19_what_a_key_made_before_is_found_at_another_provider(backend: Backend) {
+    let providers = vec![
+        ProviderKnobs::named("first"),
+        ProviderKnobs::named("second"),
+    ];
+    let mut world = World::start_at(backend, quick_recovery(), providers).await;
+    backed_up(&mut world).await;
+    let lost = world.pay("k", &order("k")).await.expect(201).json();
+    stopped(&mut world).await;
+    world.database.restore().await;
+    world.restart_server().await;
+    world
+        .inject(FaultRule::new(FaultKind::RefuseConnection))
+        .await;
+    world.others[0]
+        .set_faults(FaultRule::new(FaultKind::HangBefore))
+        .await;
+    world.pay("k", &order("k")).await.expect(202);
+    stopped_in_doubt(&mut world).await;
+    world.others[0].clear_faults().await;
+
+    let said = recovered(&world, &[]);
+    expect_counted(&said, "unsettled operations put in doubt", 1);
+    assert_eq!(status_under(&world, "k").await, "succeeded");
+    world.restart_server().await;
+    let again = world.pay("k", &order("k")).await.expect(201).json();
+    assert_eq!(again["provider_reference"], lost["provider_reference"]);
+    assert_eq!(again["provider"], "first");
+    assert_eq!(world.charges(), 1);
+    expect_equal(&world);
+}
+
+async fn rule_19_an_old_refusal_is_not_the_end_of_what_may_still_arrive(backend: Backend) {
+    let mut world = world(backend).await;
+    backed_up(&mut world).await;
+    let mut declined = order("k");
+    declined["payment_method"] = json!("pm_card_chargeDeclined");
+    world.pay("k", &declined).await.expect(402);
+    let refused_at = Instant::now();
+    eventually("the provider remembers no key of then", || async {
+        (refused_at.elapsed() > Duration::from_secs(6)).then_some(())
+    })
+    .await;
+    started_too_early(&mut world, FaultKind::HangBefore).await;
+    world.pay("k", &declined).await.expect(202);
+    stopped_in_doubt(&mut world).await;
+
+    recovered(&world, &[]);
+    assert_eq!(
+        status_under(&world, "k").await,
+        "processing",
+        "it is looked for"
+    );
 }
 
 /// The provider had forgotten the key when its client came again, and the answer was lost.

@@ -66,7 +66,7 @@ async fn rule_19_what_would_take_too_long_to_look_for_is_left_to_the_servers(bac
     let sandbox = provider_behind(&behind).await;
     let provider = ProviderKnobs {
         address: Some(sandbox.address()),
-        key_retention_s: 4,
+        key_retention_s: 60,
         absence_wait_s: 2,
         ..ProviderKnobs::named("main")
     };

@@ -106,7 +106,7 @@ async fn rule_3_a_cancellation_without_an_answer_is_not_a_decline() {
 #[tokio::test]
 async fn a_find_that_waits_for_the_customer_is_judged_within_the_time_of_its_page() {
     let server = Server::start().await;
-    let attempt = Duration::from_secs(2);
+    let attempt = Duration::from_secs(12);
     let provider = provider(&server.url, attempt);
     let call = call(&provider);
     let at = Timestamp::from_micros(0);

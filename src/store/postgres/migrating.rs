@@ -7,15 +7,14 @@
 use std::time::Duration;
 
 use diesel::{
+    RunQueryDsl,
     connection::SimpleConnection,
     dsl::sql,
     migration::{self, Migration},
     pg::Pg,
     sql_types::Bool,
 };
-use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, async_connection_wrapper::AsyncConnectionWrapper,
-};
+use diesel_async::{AsyncPgConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::MigrationHarness;
 use secrecy::SecretString;
 use tokio::{
@@ -42,35 +41,32 @@ const TABLE_PAUSE: Duration = Duration::from_secs(2);
 /// How long it tries, and how long an index waits for the transactions that are open.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection of its own for migrations, holding their lock until it is dropped. Other programs'
-/// migrations are waited for `patience`. Blocks.
+/// A connection of its own for migrations. Blocks.
 pub(in super::super) fn connect_to_migrate(
     url: &SecretString,
-    patience: Duration,
 ) -> Result<Blocking, StoreStartError> {
     let target = Target::parse(url, SESSION)?;
-    let locked = async {
-        let mut connection = (target.connect().await)
-            .map_err(|error| StoreStartError::Unreachable(error.to_string()))?;
-        lock(&mut connection, patience).await?;
-        Ok(AsyncConnectionWrapper::from(connection))
-    };
-    Handle::current().block_on(locked)
+    let connected = Handle::current().block_on(target.connect());
+    let connected = connected.map_err(|error| StoreStartError::Unreachable(error.to_string()))?;
+    Ok(AsyncConnectionWrapper::from(connected))
 }
 
-/// Takes the lock of migrations. By asking again: of a wait that the server ends, diesel keeps only
-/// the words, which are in the server's language.
-async fn lock(
-    connection: &mut AsyncPgConnection,
+/// Takes the lock of migrations for as long as the connection lasts; other programs' are waited for
+/// `patience`. By asking again: of a wait that the server ends, diesel keeps only the words, which are in
+/// the server's language. Blocks.
+pub(in super::super) fn lock_to_migrate(
+    connection: &mut Blocking,
     patience: Duration,
 ) -> Result<(), StoreStartError> {
     let since = Instant::now();
     loop {
         let taken = sql::<Bool>(&format!("pg_try_advisory_lock({MIGRATION_LOCK})"));
-        let taken = diesel::select(taken).get_result(connection).await;
+        let taken = diesel::select(taken).get_result(connection);
         match taken.map_err(|error| StoreStartError::Unreachable(error.to_string()))? {
             true => return Ok(()),
-            false if since.elapsed() < patience => sleep(LOCK_ASKED_EVERY).await,
+            false if since.elapsed() < patience => {
+                Handle::current().block_on(sleep(LOCK_ASKED_EVERY));
+            }
             false => return Err(StoreStartError::Migrating { waited: patience }),
         }
     }
@@ -108,8 +104,8 @@ fn build_index(connection: &mut Blocking, migration: &dyn Migration<Pg>) -> migr
     again_and_again(connection, |connection| {
         Ok(connection.batch_execute(&drop_it)?)
     })?;
-    // It waits for the transactions that were there before it, and nobody for it: but no other program
-    // starts meanwhile, so it does not wait for ever.
+    // It waits for the transactions that were there before it, and nobody for it but those programs that
+    // start and need it: so it does not wait for ever.
     set_wait(connection, PATIENCE)?;
     tracing::info!(
         index,
@@ -143,4 +139,21 @@ fn again_and_again(
 fn set_wait(connection: &mut Blocking, wait: Duration) -> migration::Result<()> {
     let set = format!("set lock_timeout = {}", wait.as_millis());
     Ok(connection.batch_execute(&set)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::pool;
+
+    #[test]
+    fn a_payment_waits_for_a_table_for_longer_than_a_migration() {
+        let (_, rest) = pool::SESSION.split_once("lock_timeout=").unwrap();
+        let millis = rest.split(' ').next().unwrap().parse().unwrap();
+        assert!(TABLE_WAIT < Duration::from_millis(millis));
+        assert!(
+            TABLE_WAIT > Duration::from_secs(1),
+            "the deadlock_timeout as it comes"
+        );
+    }
 }

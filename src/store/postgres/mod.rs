@@ -31,7 +31,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 pub(super) use in_use::is_in_use;
-pub(super) use migrating::{connect_to_migrate, run_migration};
+pub(super) use migrating::{connect_to_migrate, lock_to_migrate, run_migration};
 pub(super) use pool::unsafe_settings;
 
 use self::pool::{Connection, Pool};

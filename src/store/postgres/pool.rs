@@ -27,7 +27,7 @@ const PING_MAX: Duration = Duration::from_millis(500);
 /// What each session of the pool is set to. All statements of this store find their rows by an
 /// index; a plan made while the tables were small must not be kept when they have grown, so the
 /// planner is told to think of nothing else.
-const SESSION: &str = "-c default_transaction_isolation=read\\ committed \
+pub(super) const SESSION: &str = "-c default_transaction_isolation=read\\ committed \
     -c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=5000 \
     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
 /// Opens a pool, and one connection of it as a proof.
