@@ -10,8 +10,8 @@ use oncepay::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    recovery::{found, lost},
-    scripted_provider::{approved, in_doubt},
+    recovery::{found, lost, until},
+    scripted_provider::{approved, declined, in_doubt},
     world::{DAY, HOUR, World, simulate_recovering},
 };
 
@@ -176,6 +176,27 @@ fn rule_15_a_verdict_waits_for_the_driver_that_may_send_again() {
         let (operation, payment) = world.store.rows("k").unwrap();
         assert_eq!(payment.status, PaymentStatus::Succeeded);
         assert_eq!(operation.stray_reference, None);
+    });
+}
+
+/// Of a key that the provider had forgotten there may be two.
+#[test]
+fn rule_15_a_refused_object_that_an_operator_names_ends_nothing_for_the_others() {
+    simulate_recovering(|world| async move {
+        let payment = doubtful(&world).await;
+        let succeeded = Resolution::Succeeded {
+            reference: "pi_9".into(),
+        };
+        world.provider.always(declined());
+        let resolved = (world.payments)
+            .resolve(payment.id, None, succeeded, operator())
+            .await;
+        assert!(
+            matches!(resolved, Err(ResolveRefusal::Contradicted(_))),
+            "{resolved:?}"
+        );
+        world.provider.finds(found());
+        until(&world, "k", PaymentStatus::Succeeded, HOUR).await;
     });
 }
 
