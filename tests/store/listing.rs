@@ -9,7 +9,7 @@ use oncepay::{
 
 use crate::{
     store::fixture::{Fixture, on_both_stores},
-    store::samples::{captured, key, request},
+    store::samples::{captured, key, query, request},
 };
 
 on_both_stores! {
@@ -17,21 +17,6 @@ on_both_stores! {
     a_page_stays_the_same_while_payments_are_added,
     every_filter_filters,
     unsettled_operations_are_counted_by_their_route,
-}
-
-fn query(at: &Fixture) -> PaymentQuery {
-    PaymentQuery {
-        merchant_id: at.merchant.id,
-        mode: Mode::Test,
-        limit: 100,
-        cursor: None,
-        status: None,
-        currency: None,
-        reference: None,
-        idempotency_key: None,
-        created_from: None,
-        created_to: None,
-    }
 }
 
 async fn ids(at: &Fixture, query: PaymentQuery) -> (Vec<PaymentId>, bool) {

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use oncepay::payment::{
-    Approval, ApprovedAs, Begun, Capture, Change, CreatePayment, Decline, Fingerprint, FollowUp,
-    IdempotencyKey, LeftInDoubt, Mode, Money, NewFollowUp, NewOperation, Opening, Operation,
-    OperationChange, OperationKind, Origin, Payment, PaymentId, ProviderRoute, Scope, Standing,
-    Verdict,
+use oncepay::{
+    payment::{
+        Approval, ApprovedAs, Begun, Capture, Change, CreatePayment, Decline, Fingerprint,
+        FollowUp, IdempotencyKey, LeftInDoubt, Mode, Money, NewFollowUp, NewOperation, Opening,
+        Operation, OperationChange, OperationKind, Origin, Payment, PaymentId, ProviderRoute,
+        Scope, Standing, Verdict,
+    },
+    store::PaymentQuery,
 };
 
 use crate::store::fixture::{Fixture, only};
@@ -227,4 +230,20 @@ pub(crate) fn left_in_doubt() -> Change {
         reason,
         ..LeftInDoubt::default()
     })
+}
+
+/// The newest payments of the merchant, whatever they are.
+pub(crate) fn query(at: &Fixture) -> PaymentQuery {
+    PaymentQuery {
+        merchant_id: at.merchant.id,
+        mode: Mode::Test,
+        limit: 100,
+        cursor: None,
+        status: None,
+        currency: None,
+        reference: None,
+        idempotency_key: None,
+        created_from: None,
+        created_to: None,
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use oncepay::{
     payment::{
-        Capture, Change, CreatePayment, Currency, Mode, OperationId, OperationKind, PaymentStatus,
+        Capture, Change, CreatePayment, Currency, OperationId, OperationKind, PaymentStatus,
         Standing,
     },
     store::PaymentQuery,
@@ -12,7 +12,9 @@ use oncepay::{
 
 use crate::{
     store::fixture::{Fixture, on_both_stores, only},
-    store::samples::{authorized, captured, declined, left_in_doubt, refunded, request, standing},
+    store::samples::{
+        authorized, captured, declined, left_in_doubt, query, refunded, request, standing,
+    },
 };
 
 on_both_stores! {
@@ -165,21 +167,6 @@ async fn what_must_be_whole_fails_and_names_the_row_that_cannot_be_read(at: Fixt
         let error = error.to_string();
         let names = |one: &Standing| error.contains(&one.payment.id.to_string());
         assert!(all[..ODD].iter().any(names), "{error}");
-    }
-}
-
-fn query(at: &Fixture) -> PaymentQuery {
-    PaymentQuery {
-        merchant_id: at.merchant.id,
-        mode: Mode::Test,
-        limit: 100,
-        cursor: None,
-        status: None,
-        currency: None,
-        reference: None,
-        idempotency_key: None,
-        created_from: None,
-        created_to: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pages of a list that are longer than other answers.
 
-use oncepay::provider::{Found, Search, SentBetween};
+use oncepay::provider::Found;
 use tokio::join;
 
 use super::server::{Peer, Server};
@@ -13,12 +13,7 @@ async fn asked(answer: impl AsyncFnOnce(Server)) -> Found {
     let server = Server::start().await;
     let provider = provider(&server.url, PATIENCE);
     let call = call(&provider);
-    let at = Timestamp::from_micros(0);
-    let sent = SentBetween {
-        first: at,
-        last: at,
-    };
-    let mut search = Search::new(sent, None);
+    let mut search = search();
     let (found, ()) = join!(provider.find(&call, &mut search), answer(server));
     found
 }

@@ -1,6 +1,6 @@
 //! Asking how an object stands, and canceling one that waits for the customer.
 
-use oncepay::provider::{Found, Search, SentBetween};
+use oncepay::provider::Found;
 use tokio::{join, time::Instant};
 
 use super::server::Server;
@@ -109,12 +109,7 @@ async fn a_find_that_waits_for_the_customer_is_judged_within_the_time_of_its_pag
     let attempt = Duration::from_secs(12);
     let provider = provider(&server.url, attempt);
     let call = call(&provider);
-    let at = Timestamp::from_micros(0);
-    let sent = SentBetween {
-        first: at,
-        last: at,
-    };
-    let mut search = Search::new(sent, None);
+    let mut search = search();
     let begun = Instant::now();
     let (found, requests) = join!(provider.find(&call, &mut search), async {
         let mut peer = server.accept().await;

@@ -18,7 +18,8 @@ use oncepay::{
         Origin, Payment, Timestamp,
     },
     provider::{
-        Call, Draft, Expected, Identity, InDoubtReason, NotSentReason, Outcome, Provider,
+        Call, Draft, Expected, Identity, InDoubtReason, NotSentReason, Outcome, Provider, Search,
+        SentBetween,
         stripe::{StripeProvider, StripeSettings},
     },
 };
@@ -101,6 +102,16 @@ pub(crate) fn call(provider: &StripeProvider) -> Call {
         first_attempt: true,
         request_id: Id::from_uuid(uuid::Uuid::from_u128(9)),
     }
+}
+
+/// A search for what [`call`] may have made, all of it of one moment.
+fn search() -> Search {
+    let at = Timestamp::from_micros(0);
+    let sent = SentBetween {
+        first: at,
+        last: at,
+    };
+    Search::new(sent, None)
 }
 
 /// The payment intent of [`call`] in a state.

@@ -100,6 +100,7 @@ impl Readings {
         self.lock().put(first, reading);
     }
 
+    /// Forgets everything that was read.
     pub(super) fn forget(&self) {
         *self.lock() = Kept::default();
     }
